@@ -1,0 +1,86 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/result.h"
+#include "generation/event.h"
+#include "generation/request.h"
+
+namespace onnxlocal {
+
+/// A model that a provider offers.
+struct ModelInfo {
+  std::string id;            ///< "onnx-local/NAME".
+  std::string display_name;
+  std::chrono::sys_seconds created_at;
+  std::uint32_t context_tokens = 0;
+  std::uint32_t tokens_max = 0;  ///< Most output tokens.
+};
+
+/// How a provider is doing, for /health.
+struct ProviderStatus {
+  enum class State { kLoading, kReady, kFailed };
+  State state = State::kLoading;
+  std::string model;                ///< Its id.
+  std::string execution_provider;   ///< "cpu", "cuda"; empty until ready.
+  std::vector<std::string> warnings;
+  Error failure;                    ///< Why, for kFailed.
+  std::uint32_t queued = 0;
+  std::uint32_t running = 0;
+  std::uint32_t slots = 0;
+  std::size_t kv_bytes_in_use = 0;
+  std::size_t prefix_cache_bytes = 0;
+};
+
+/// A generation that was accepted. Destroying it cancels what still runs; cancelling twice, or after
+/// the end, does nothing.
+class ActiveGeneration {
+ public:
+  ActiveGeneration() = default;
+  explicit ActiveGeneration(std::move_only_function<void()> cancel) : cancel_(std::move(cancel)) {}
+  ~ActiveGeneration() { cancel(); }
+  ActiveGeneration(ActiveGeneration&& other) noexcept
+      : cancel_(std::exchange(other.cancel_, nullptr)) {}
+  ActiveGeneration& operator=(ActiveGeneration&& other) noexcept {
+    if (this != &other) {
+      cancel();
+      cancel_ = std::exchange(other.cancel_, nullptr);
+    }
+    return *this;
+  }
+
+  void cancel() {
+    if (auto cancel = std::exchange(cancel_, nullptr)) cancel();
+  }
+
+ private:
+  std::move_only_function<void()> cancel_;
+};
+
+/// Maps requests to events; knows no HTTP. Any thread may call any method.
+class Provider {
+ public:
+  virtual ~Provider() = default;
+
+  /// Renders, tokenizes and queues; may take milliseconds, so not on a network thread. Errors come
+  /// back here where they are known before the first token (then `sink` is never called).
+  virtual Result<ActiveGeneration> generate(const GenerationRequest& request, EventSink sink) = 0;
+
+  /// Prompt tokens that `generate` would report for the same request.
+  virtual Result<std::uint32_t> count_tokens(const GenerationRequest& request) = 0;
+
+  virtual std::vector<ModelInfo> models() const = 0;
+  virtual ProviderStatus status() const = 0;
+
+  /// Refuses new work, waits for what runs until the deadline, cancels the rest.
+  virtual void shut_down(Deadline deadline) = 0;
+};
+
+}  // namespace onnxlocal

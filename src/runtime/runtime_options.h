@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+
+namespace onnxlocal {
+
+enum class GraphOptimization { kDisabled, kBasic, kExtended, kAll };
+Result<GraphOptimization> parse_graph_optimization(std::string_view text);
+std::string_view to_string(GraphOptimization level);
+
+/// One execution provider that may be tried.
+struct ExecutionProviderChoice {
+  std::string name;  ///< Short and in lower case: "cpu", "cuda", "dml", "coreml", "openvino", ...
+  std::map<std::string, std::string> options;  ///< Passed through to ONNX Runtime.
+  std::filesystem::path library;  ///< A plugin's shared library; empty for one that is built in.
+};
+
+/// "cuda,cpu" and "cuda:device_id=0;arena_extend_strategy=kSameAsRequested,cpu".
+/// A plugin is named with its library: "NAME@/path/to/library.so:key=value".
+Result<std::vector<ExecutionProviderChoice>> parse_execution_providers(std::string_view text);
+
+/// How a model is loaded and run. The values are the defaults.
+struct RuntimeOptions {
+  std::vector<ExecutionProviderChoice> execution_providers;  ///< Empty: cuda where it is, then cpu.
+  GraphOptimization graph_optimization = GraphOptimization::kAll;
+  LogLevel log_level = LogLevel::kWarning;  ///< ONNX Runtime's own messages.
+  unsigned threads = 0;                     ///< 0: the physical cores that the process may use.
+  std::uint32_t slots = 16;                 ///< Sequences that can run at once.
+  std::uint32_t context_tokens = 0;         ///< 0: the model's own window.
+  std::uint32_t chunk_tokens_max = 512;     ///< Prefill chunk.
+  std::filesystem::path cache_folder;       ///< Where derived files go (8-bit sidecars).
+};
+
+}  // namespace onnxlocal

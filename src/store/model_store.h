@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/progress.h"
+#include "base/result.h"
+#include "model/manifest.h"
+#include "model/model_config.h"
+
+namespace onnxlocal {
+
+/// Where things are kept: `$ONNX_LOCAL_HOME/{models,cache}`, else the XDG folders
+/// (`~/.local/share/onnx-local/models`, `~/.cache/onnx-local`).
+struct StorePaths {
+  std::filesystem::path models;
+  std::filesystem::path cache;
+};
+Result<StorePaths> store_paths();
+
+struct StoredModel {
+  std::string name;
+  std::filesystem::path path;
+  std::uint64_t size_bytes = 0;
+  Manifest manifest;
+  std::string problem;  ///< Why it cannot be used; empty where it can.
+};
+
+/// The models folder. Any thread; two processes may use the same one.
+class ModelStore {
+ public:
+  explicit ModelStore(StorePaths paths);
+
+  const StorePaths& paths() const { return paths_; }
+  /// All model folders, by name; a broken one is listed with its problem.
+  std::vector<StoredModel> list() const;
+  /// Name of the model used when none is named: `ONNX_LOCAL_MODEL`, else "smollm2-135m-instruct"
+  /// where it is there, else the only one there. Errors: not_found, with what to do.
+  Result<std::string> default_model() const;
+  /// From what a user wrote: a name in the store ("NAME" or "onnx-local/NAME"), a model folder, a
+  /// `.onnx` file, or a `.gguf` file (imported first, kept under its file name). Empty: the value of
+  /// `ONNX_MODEL_PATH`, else the default model. Errors: not_found naming what is there.
+  Result<ModelFolder> resolve(std::string_view name_or_path, std::stop_token stop = {},
+                              const ProgressSink& progress = {}) const;
+  /// Imports a GGUF file as `name` (empty: from the file's name, in lower case).
+  Result<StoredModel> import(const std::filesystem::path& gguf_file, std::string_view name,
+                             std::stop_token stop = {}, const ProgressSink& progress = {}) const;
+
+ private:
+  StorePaths paths_;
+};
+
+}  // namespace onnxlocal
