@@ -7,11 +7,11 @@ namespace onnxlocal {
 
 /// An invariant of our own that stays checked in release builds. Never reachable from input, a
 /// model file or a peer: those get an `Error`.
-#define CHECK(invariant)                                              \
-  do {                                                                \
-    if (!(invariant)) [[unlikely]] {                                  \
-      ::onnxlocal::check_failed(#invariant, __FILE__, __LINE__);      \
-    }                                                                 \
+#define CHECK(invariant)                                         \
+  do {                                                           \
+    if (!(invariant)) [[unlikely]] {                             \
+      ::onnxlocal::check_failed(#invariant, __FILE__, __LINE__); \
+    }                                                            \
   } while (false)
 
 /// The same in hot loops: debug builds only.

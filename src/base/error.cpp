@@ -17,10 +17,10 @@ Error invalid_request(std::string message, std::string hint) {
 }
 Error prompt_too_long(std::size_t prompt_tokens, std::size_t prompt_tokens_max) {
   // The exact words are those that clients recognise and compact on.
-  return make(ErrorCode::kPromptTooLong,
-              fmt::format("prompt is too long: {} tokens > {} maximum", prompt_tokens,
-                          prompt_tokens_max),
-              {});
+  return make(
+      ErrorCode::kPromptTooLong,
+      fmt::format("prompt is too long: {} tokens > {} maximum", prompt_tokens, prompt_tokens_max),
+      {});
 }
 Error not_found(std::string message, std::string hint) {
   return make(ErrorCode::kNotFound, std::move(message), std::move(hint));
@@ -56,8 +56,7 @@ bool retryable(ErrorCode code) {
     case ErrorCode::kOverloaded:
     case ErrorCode::kTimeout:
     case ErrorCode::kUnavailable:
-    case ErrorCode::kInternal:
-      return true;
+    case ErrorCode::kInternal: return true;
     case ErrorCode::kInvalidRequest:
     case ErrorCode::kPromptTooLong:
     case ErrorCode::kNotFound:
@@ -65,8 +64,7 @@ bool retryable(ErrorCode code) {
     case ErrorCode::kModelCorrupt:
     case ErrorCode::kUnsupported:
     case ErrorCode::kDiskFull:
-    case ErrorCode::kCancelled:
-      return false;
+    case ErrorCode::kCancelled: return false;
   }
   return false;
 }

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string_view>
-#include <cstdint>
 
 namespace onnxlocal {
 
