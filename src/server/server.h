@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "provider/provider.h"
+#include "server/limits.h"
+
+namespace onnxlocal {
+
+struct ServerOptions {
+  std::string host = "127.0.0.1";  ///< An address or a name; a name is resolved once.
+  std::uint16_t port = 3001;       ///< 0 takes a free one.
+  unsigned workers = 2;            ///< Threads that decode, render and tokenize requests.
+  ServerLimits limits;
+};
+
+/// Answers the Anthropic Messages API over HTTP/1.1 from one provider: one network thread, a few
+/// workers. Any thread may call any method.
+class Server {
+ public:
+  /// Binds and begins to answer. The provider may still be loading, or have failed: requests and
+  /// /health then say so.
+  /// Errors: invalid_request (the host does not resolve), unavailable (the port is taken, or may not
+  /// be bound), internal.
+  static Result<std::unique_ptr<Server>> start(ServerOptions options,
+                                               std::shared_ptr<Provider> provider);
+  /// Cancels what runs, closes every connection, joins. `stop` first is the graceful way.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// The port that is bound.
+  std::uint16_t port() const;
+  /// "http://HOST:PORT", as a client on this machine would write it.
+  std::string url() const;
+
+  /// Stops accepting, closes idle connections, lets running requests finish for `limits.drain`,
+  /// cancels the rest (their clients are told), closes, joins. The provider is left as it is: shut
+  /// it down afterwards. The second call does nothing. True where nothing had to be cancelled.
+  bool stop();
+
+  /// Waits for SIGINT or SIGTERM, then stops as above. A second signal ends the process at once
+  /// (exit code 128 + signal). One server of a process may do this.
+  bool run_until_signal();
+
+ private:
+  class Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace onnxlocal
