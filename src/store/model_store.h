@@ -42,8 +42,8 @@ class ModelStore {
   /// where it is there, else the only one there. Errors: not_found, with what to do.
   Result<std::string> default_model() const;
   /// From what a user wrote: a name in the store ("NAME" or "onnx-local/NAME"), a model folder, a
-  /// `.onnx` file, or a `.gguf` file (imported first, kept under its file name). Empty: the value of
-  /// `ONNX_MODEL_PATH`, else the default model. Errors: not_found naming what is there.
+  /// `.onnx` file, or a `.gguf` file (imported first, kept under its file name). Empty: the value
+  /// of `ONNX_MODEL_PATH`, else the default model. Errors: not_found naming what is there.
   Result<ModelFolder> resolve(std::string_view name_or_path, std::stop_token stop = {},
                               const ProgressSink& progress = {}) const;
   /// Imports a GGUF file as `name` (empty: from the file's name, in lower case).

@@ -1,0 +1,222 @@
+#include "store/model_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/environment.h"
+#include "base/file_system.h"
+#include "base/hash.h"
+#include "import/import_gguf.h"
+#include "store/disk_preflight.h"
+#include "store/file_lock.h"
+#include "store/model_name.h"
+
+namespace onnxlocal {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kDefaultModel = "smollm2-135m-instruct";
+constexpr std::size_t kManifestBytesMax = std::size_t{4} << 20;
+constexpr std::string_view kImportHint =
+    "Import one: onnx-local import MODEL.gguf (or `make build`, which imports the default model).";
+
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+std::uint64_t folder_bytes(const fs::path& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code failed;
+  for (fs::recursive_directory_iterator entry(folder, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    std::error_code ignored;
+    if (entry->is_regular_file(ignored)) bytes += entry->file_size(ignored);
+  }
+  return bytes;
+}
+
+/// Reads the manifest where there is one (onnxruntime-genai's folders have none) and checks what
+/// can be checked quickly.
+Result<Manifest> inspect_folder(const fs::path& folder) {
+  Manifest manifest;
+  const fs::path file = folder / "manifest.json";
+  if (is_file(file)) {
+    TRY(const std::string text, read_text_file(file, kManifestBytesMax));
+    TRY(manifest, parse_manifest(text, file.string()));
+    TRY_VOID(verify_files(folder, manifest, /*check_hashes=*/false));
+  }
+  TRY(const ModelFolder model, read_model_folder(folder));
+  static_cast<void>(model);
+  return manifest;
+}
+
+StoredModel stored_model(const fs::path& folder) {
+  StoredModel model;
+  model.name = folder.filename().string();
+  model.path = folder;
+  model.size_bytes = folder_bytes(folder);
+  auto manifest = inspect_folder(folder);
+  if (manifest) {
+    model.manifest = *std::move(manifest);
+  } else {
+    model.problem = manifest.error().message;
+  }
+  return model;
+}
+
+Result<Manifest> manifest_of(const fs::path& folder) {
+  TRY(const std::string text, read_text_file(folder / "manifest.json", kManifestBytesMax));
+  return parse_manifest(text, (folder / "manifest.json").string());
+}
+
+/// True where `folder` was made from this very file and is sound.
+Result<bool> is_made_from(const fs::path& folder, const fs::path& gguf_file, std::stop_token stop,
+                          const ProgressSink& progress) {
+  if (!is_folder(folder)) return false;
+  const auto manifest = manifest_of(folder);
+  if (!manifest || !verify_files(folder, *manifest, /*check_hashes=*/false)) return false;
+  TRY(const std::string revision, sha256_file(gguf_file, stop, progress));
+  return manifest->revision == revision;
+}
+
+Result<void> make_folder(const fs::path& folder) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (!failed) return {};
+  return std::unexpected(
+      unavailable(fmt::format("cannot make the folder {}: {}", folder.string(), failed.message()),
+                  "Set ONNX_LOCAL_HOME to a folder that can be written."));
+}
+
+/// What imports of `name` left behind when they were killed. REQUIRES: the caller holds its lock.
+void remove_leftovers(const fs::path& models, std::string_view name) {
+  const std::string prefix = fmt::format(".{}.staging-", name);
+  std::error_code failed;
+  for (fs::directory_iterator entry(models, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    std::error_code ignored;
+    if (entry->path().filename().string().starts_with(prefix)) {
+      fs::remove_all(entry->path(), ignored);
+    }
+  }
+}
+
+std::vector<std::string> names_in(const fs::path& models) {
+  std::vector<std::string> names;
+  std::error_code failed;
+  for (fs::directory_iterator entry(models, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    const std::string name = entry->path().filename().string();
+    // Locks and half-written folders begin with a dot, which no name does.
+    if (is_model_name(name) && is_folder(entry->path())) names.push_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace
+
+ModelStore::ModelStore(StorePaths paths) : paths_(std::move(paths)) {}
+
+std::vector<StoredModel> ModelStore::list() const {
+  std::vector<StoredModel> models;
+  for (const std::string& name : names_in(paths_.models)) {
+    models.push_back(stored_model(paths_.models / name));
+  }
+  return models;
+}
+
+Result<std::string> ModelStore::default_model() const {
+  if (const auto chosen = environment_variable("ONNX_LOCAL_MODEL")) {
+    return std::string(without_prefix(*chosen));
+  }
+  const auto names = names_in(paths_.models);
+  if (std::ranges::find(names, kDefaultModel) != names.end()) return std::string(kDefaultModel);
+  if (names.size() == 1) return names.front();
+  if (names.empty()) {
+    return std::unexpected(not_found(fmt::format("there is no model in {}", paths_.models.string()),
+                                     std::string(kImportHint)));
+  }
+  return std::unexpected(
+      not_found(fmt::format("no model is named, and there are several: {}", fmt::join(names, ", ")),
+                "Name one, or set ONNX_LOCAL_MODEL."));
+}
+
+Result<ModelFolder> ModelStore::resolve(std::string_view name_or_path, std::stop_token stop,
+                                        const ProgressSink& progress) const {
+  std::string wanted(name_or_path);
+  if (wanted.empty()) {
+    if (auto path = environment_variable("ONNX_MODEL_PATH")) {
+      wanted = *std::move(path);
+    } else {
+      TRY(wanted, default_model());
+    }
+  }
+  const std::string name(without_prefix(wanted));
+  if (is_model_name(name) && is_folder(paths_.models / name)) {
+    return read_model_folder(paths_.models / name);
+  }
+  const fs::path path(wanted);
+  if (path.extension() == ".gguf" && is_file(path)) {
+    TRY(const std::string file_name, model_name_from_file(path));
+    TRY(const bool is_here, is_made_from(paths_.models / file_name, path, stop, progress));
+    if (!is_here) {
+      TRY(const StoredModel model, import(path, file_name, stop, progress));
+      static_cast<void>(model);
+    }
+    return read_model_folder(paths_.models / file_name);
+  }
+  if (is_folder(path) || is_file(path)) return read_model_folder(path);
+  const auto names = names_in(paths_.models);
+  return std::unexpected(
+      not_found(fmt::format("there is no model \"{}\", by name or as a file or folder", wanted),
+                names.empty() ? std::string(kImportHint)
+                              : fmt::format("Models here: {}.", fmt::join(names, ", "))));
+}
+
+Result<StoredModel> ModelStore::import(const fs::path& gguf_file, std::string_view name,
+                                       std::stop_token stop, const ProgressSink& progress) const {
+  if (!is_file(gguf_file)) {
+    return std::unexpected(
+        not_found(fmt::format("there is no file {}", gguf_file.string()), "Name a .gguf file."));
+  }
+  std::string target_name(without_prefix(name));
+  if (target_name.empty()) {
+    TRY(target_name, model_name_from_file(gguf_file));
+  }
+  TRY_VOID(check_model_name(target_name));
+  TRY_VOID(make_folder(paths_.models));
+  bool has_waited = false;
+  TRY(const FileLock lock,
+      FileLock::acquire(paths_.models / fmt::format(".{}.lock", target_name), stop, [&] {
+        has_waited = true;
+        if (progress) progress("waiting for another import of this model", 0, 0);
+      }));
+  const fs::path target = paths_.models / target_name;
+  if (has_waited) {
+    // Another process has just made it, most likely from the same file.
+    TRY(const bool is_here, is_made_from(target, gguf_file, stop, progress));
+    if (is_here) return stored_model(target);
+  }
+  remove_leftovers(paths_.models, target_name);
+  std::error_code failed;
+  const auto gguf_bytes = fs::file_size(gguf_file, failed);
+  if (!failed) TRY_VOID(check_disk_space(paths_.models, import_bytes_estimate(gguf_bytes)));
+  TRY(const Manifest manifest,
+      import_gguf(gguf_file, target, {.name = target_name, .licence = {}}, stop, progress));
+  static_cast<void>(manifest);
+  return stored_model(target);
+}
+
+}  // namespace onnxlocal

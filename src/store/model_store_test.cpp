@@ -1,0 +1,229 @@
+#include "store/model_store.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <latch>
+#include <map>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "store/disk_preflight.h"
+#include "store/file_lock.h"
+
+namespace onnxlocal {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+/// An environment variable for the length of a test.
+class ScopedVariable {
+ public:
+  ScopedVariable(const char* name, const char* value) : name_(name) {
+    if (const char* old = std::getenv(name)) old_ = old;
+    if (value != nullptr) {
+      ::setenv(name, value, 1);
+    } else {
+      ::unsetenv(name);
+    }
+  }
+  ~ScopedVariable() {
+    if (old_) {
+      ::setenv(name_, old_->c_str(), 1);
+    } else {
+      ::unsetenv(name_);
+    }
+  }
+
+ private:
+  const char* name_;
+  std::optional<std::string> old_;
+};
+
+class ModelStoreTest : public testing::Test {
+ protected:
+  ModelStoreTest()
+      : home_(fs::temp_directory_path() /
+              ("onnxlocal-store-" + std::to_string(::getpid()) + "-" +
+               testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    fs::create_directories(models());
+  }
+  ~ModelStoreTest() override { fs::remove_all(home_); }
+
+  fs::path models() const { return home_ / "models"; }
+  ModelStore store() const {
+    return ModelStore(StorePaths{.models = models(), .cache = home_ / "cache"});
+  }
+  void write(const fs::path& file, std::string_view text) const {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file) << text;
+  }
+  /// A folder by this name, which no model can be loaded from.
+  void make_broken_model(const std::string& name) const {
+    write(models() / name / "manifest.json", "{");
+  }
+
+  fs::path home_;
+  ScopedVariable no_model_{"ONNX_LOCAL_MODEL", nullptr};
+  ScopedVariable no_path_{"ONNX_MODEL_PATH", nullptr};
+};
+
+TEST_F(ModelStoreTest, IsEmptyWhereThereIsNoFolder) {
+  fs::remove_all(models());
+  EXPECT_TRUE(store().list().empty());
+  const auto name = store().default_model();
+  ASSERT_FALSE(name);
+  EXPECT_EQ(name.error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(name.error().hint, HasSubstr("onnx-local import"));
+}
+
+TEST_F(ModelStoreTest, ListsABrokenModelWithItsProblem) {
+  make_broken_model("broken");
+  const auto models = store().list();
+  ASSERT_EQ(models.size(), 1U);
+  EXPECT_EQ(models[0].name, "broken");
+  EXPECT_FALSE(models[0].problem.empty());
+}
+
+TEST_F(ModelStoreTest, ListsByNameAndLeavesOutWhatIsNoModel) {
+  make_broken_model("b");
+  make_broken_model("a");
+  make_broken_model(".a.staging-1-1");
+  write(models() / ".a.lock", "");
+  write(models() / "file", "");
+  const auto models = store().list();
+  ASSERT_EQ(models.size(), 2U);
+  EXPECT_EQ(models[0].name, "a");
+  EXPECT_EQ(models[1].name, "b");
+}
+
+TEST_F(ModelStoreTest, TakesTheOnlyModelAsTheDefault) {
+  make_broken_model("only");
+  EXPECT_EQ(store().default_model().value(), "only");
+}
+
+TEST_F(ModelStoreTest, PrefersItsOwnDefaultModelAmongSeveral) {
+  make_broken_model("another");
+  make_broken_model("smollm2-135m-instruct");
+  EXPECT_EQ(store().default_model().value(), "smollm2-135m-instruct");
+}
+
+TEST_F(ModelStoreTest, AsksWhereSeveralModelsCouldBeMeant) {
+  make_broken_model("one");
+  make_broken_model("two");
+  const auto name = store().default_model();
+  ASSERT_FALSE(name);
+  EXPECT_THAT(name.error().message, HasSubstr("one, two"));
+}
+
+TEST_F(ModelStoreTest, LetsTheEnvironmentNameTheDefault) {
+  make_broken_model("one");
+  make_broken_model("two");
+  const ScopedVariable chosen("ONNX_LOCAL_MODEL", "onnx-local/two");
+  EXPECT_EQ(store().default_model().value(), "two");
+}
+
+TEST_F(ModelStoreTest, NamesWhatIsThereWhenAModelIsNot) {
+  make_broken_model("one");
+  const auto model = store().resolve("tow");
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(model.error().message, HasSubstr("tow"));
+  EXPECT_THAT(model.error().hint, HasSubstr("one"));
+}
+
+TEST_F(ModelStoreTest, TakesTheModelPathWhenNoneIsNamed) {
+  make_broken_model("one");
+  const ScopedVariable path("ONNX_MODEL_PATH", "/nowhere/model.onnx");
+  const auto model = store().resolve("");
+  ASSERT_FALSE(model);
+  EXPECT_THAT(model.error().message, HasSubstr("/nowhere/model.onnx"));
+}
+
+TEST_F(ModelStoreTest, RefusesAnImportUnderANameThatLeavesTheFolder) {
+  write(home_ / "x.gguf", "GGUF");
+  const auto model = store().import(home_ / "x.gguf", "../x");
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kInvalidRequest);
+}
+
+TEST_F(ModelStoreTest, LeavesNothingBehindWhenAnImportFails) {
+  write(home_ / "Bad File.gguf", "this is not GGUF");
+  write(models() / ".bad-file.staging-99999999-1" / "model.onnx", "left by a kill");
+  const auto model = store().import(home_ / "Bad File.gguf", "");
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kModelCorrupt);
+  EXPECT_TRUE(store().list().empty());
+  EXPECT_FALSE(fs::exists(models() / ".bad-file.staging-99999999-1"));
+}
+
+TEST_F(ModelStoreTest, SaysThatAFileIsMissing) {
+  const auto model = store().import(home_ / "none.gguf", "");
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(ModelStoreTest, WaitsForAnotherImportOfTheSameName) {
+  write(home_ / "bad.gguf", "this is not GGUF");
+  auto held = FileLock::acquire(models() / ".bad.lock");
+  ASSERT_TRUE(held);
+  std::latch is_waiting(1);
+  Result<StoredModel> outcome = std::unexpected(Error{});
+  std::jthread other([&] {
+    outcome = store().import(home_ / "bad.gguf", "", {}, [&](std::string_view what, auto, auto) {
+      if (what.starts_with("waiting")) is_waiting.count_down();
+    });
+  });
+  is_waiting.wait();
+  held = std::unexpected(Error{});
+  other.join();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::kModelCorrupt);
+}
+
+TEST_F(ModelStoreTest, CanBeCancelledWhileItWaits) {
+  const auto held = FileLock::acquire(models() / ".x.lock");
+  ASSERT_TRUE(held);
+  std::stop_source stop;
+  const auto lock =
+      FileLock::acquire(models() / ".x.lock", stop.get_token(), [&] { stop.request_stop(); });
+  ASSERT_FALSE(lock);
+  EXPECT_EQ(lock.error().code, ErrorCode::kCancelled);
+}
+
+TEST_F(ModelStoreTest, RefusesWhatTheDiskHasNoRoomFor) {
+  const auto room = check_disk_space(models(), std::uint64_t{1} << 60);
+  ASSERT_FALSE(room);
+  EXPECT_EQ(room.error().code, ErrorCode::kDiskFull);
+  EXPECT_THAT(room.error().message, HasSubstr("free"));
+  EXPECT_TRUE(check_disk_space(home_ / "not" / "there" / "yet", 1));
+}
+
+TEST(StorePaths, FollowTheHomeVariableElseXdg) {
+  {
+    const ScopedVariable home("ONNX_LOCAL_HOME", "/somewhere");
+    EXPECT_EQ(store_paths()->models, "/somewhere/models");
+    EXPECT_EQ(store_paths()->cache, "/somewhere/cache");
+  }
+  const ScopedVariable home("ONNX_LOCAL_HOME", nullptr);
+  const ScopedVariable user("HOME", "/home/someone");
+  {
+    const ScopedVariable data("XDG_DATA_HOME", "relative/is/ignored");
+    const ScopedVariable cache("XDG_CACHE_HOME", "/fast");
+    EXPECT_EQ(store_paths()->models, "/home/someone/.local/share/onnx-local/models");
+    EXPECT_EQ(store_paths()->cache, "/fast/onnx-local");
+  }
+  const ScopedVariable no_data("XDG_DATA_HOME", nullptr);
+  const ScopedVariable no_home("HOME", nullptr);
+  EXPECT_FALSE(store_paths());
+}
+
+}  // namespace
+}  // namespace onnxlocal
