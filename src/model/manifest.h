@@ -19,7 +19,8 @@ struct ManifestFile {
   friend bool operator==(const ManifestFile&, const ManifestFile&) = default;
 };
 
-/// `manifest.json`: where a model came from and what its files are. Format: docs/formats/manifest.md.
+/// `manifest.json`: where a model came from and what its files are. Format:
+/// docs/formats/manifest.md.
 struct Manifest {
   std::string name;
   std::string source;    ///< The file or repository it was made from, without a machine's paths.

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -15,14 +16,14 @@ namespace onnxlocal {
 struct GraphNames {
   std::string input_ids = "input_ids";            ///< [batch, sequence] int64
   std::string attention_mask = "attention_mask";  ///< [batch, total_sequence] int64
-  std::string position_ids = "position_ids";      ///< [batch, sequence] int64, where the graph has it
-  std::string past_key = "past_key_values.%d.key";    ///< [batch, kv_heads, capacity, head_dim]
+  std::string position_ids = "position_ids";  ///< [batch, sequence] int64, where the graph has it
+  std::string past_key = "past_key_values.%d.key";  ///< [batch, kv_heads, capacity, head_dim]
   std::string past_value = "past_key_values.%d.value";
-  std::string logits = "logits";                  ///< [batch, sequence, vocabulary]
+  std::string logits = "logits";  ///< [batch, sequence, vocabulary], or the positions asked for
   std::string present_key = "present.%d.key";
   std::string present_value = "present.%d.value";
-  /// Our own optional input: [n] int64, which positions of the sequence get logits. It has a default
-  /// initializer ([-1]), so that onnxruntime-genai need not know it.
+  /// Our own optional input: [n] int64, which positions of the sequence get logits. It has a
+  /// default initializer ([-1]), so that onnxruntime-genai need not know it.
   std::string logits_positions = "logits_positions";
 };
 
@@ -40,7 +41,7 @@ struct ModelConfig {
   std::optional<TokenId> bos_token;
   std::vector<TokenId> eos_tokens;  ///< Any of these ends a turn.
   std::optional<TokenId> pad_token;
-  bool shares_past_present = true;  ///< genai's `search.past_present_share_buffer`.
+  bool shares_past_present = true;        ///< genai's `search.past_present_share_buffer`.
   std::string model_file = "model.onnx";  ///< Relative to the folder.
   GraphNames names;
 };
@@ -64,8 +65,11 @@ std::string to_genai_config(const ModelConfig& config);
 /// The other way. `where` names the file in errors.
 Result<ModelConfig> parse_genai_config(std::string_view json, std::string_view where);
 
-/// The chat template of a model folder: `chat_template.jinja`, else `tokenizer_config.json`'s; empty
-/// where the model has none. With the texts of its beginning and end tokens.
+/// A name of `GraphNames` for one layer: "present.%d.key" and 3 give "present.3.key".
+std::string layer_name(std::string_view pattern, std::uint32_t layer);
+
+/// The chat template of a model folder: `chat_template.jinja`, else `tokenizer_config.json`'s;
+/// empty where the model has none. With the texts of its beginning and end tokens.
 struct ChatTemplateSource {
   std::string source;
   std::string bos_token;

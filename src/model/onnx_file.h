@@ -3,9 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <span>
 
-#include "base/file_system.h"
 #include "base/result.h"
 
 namespace onnx {
@@ -28,9 +26,17 @@ struct ExternalData {
   std::uint64_t size_bytes = 0;
 };
 
+/// Where the bytes of `tensor` are, from its own entry; its size is computed from shape and type.
+/// `tensor` keeps its data outside (`data_location` EXTERNAL). The file itself is not looked at.
+/// Errors: model_corrupt (no location, a path that leaves `folder`, an impossible shape, a length
+/// that is not the shape's).
+Result<ExternalData> external_data(const onnx::TensorProto& tensor,
+                                   const std::filesystem::path& folder);
+
 /// Checks every external tensor of `model` against the files in `folder`: each file is there and
 /// long enough for the tensor's own shape and type. The first that is not gives model_corrupt,
 /// naming the file, the expected and the found size, and what to do.
-Result<void> check_external_data(const onnx::ModelProto& model, const std::filesystem::path& folder);
+Result<void> check_external_data(const onnx::ModelProto& model,
+                                 const std::filesystem::path& folder);
 
 }  // namespace onnxlocal
