@@ -30,7 +30,8 @@ Error system_error(std::string_view what, const fs::path& path, int number) {
     case ENOENT:
     case ENOTDIR: return not_found(std::move(message));
     case ENOSPC:
-    case EDQUOT: return disk_full(std::move(message), "free some space and try again");
+    case EDQUOT:
+    case EFBIG: return disk_full(std::move(message), "free some space and try again");
     default: return internal_error(std::move(message));
   }
 }
@@ -76,6 +77,26 @@ Result<void> make_folders(const fs::path& folder) {
   fs::create_directories(folder, error);
   if (error) return std::unexpected(system_error("cannot create", folder, error.value()));
   return {};
+}
+
+/// Locks a folder for as long as the descriptor is open; -1 where another holder has it.
+int lock_folder(const fs::path& folder) {
+  const int number = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (number < 0) return -1;
+  if (::flock(number, LOCK_EX | LOCK_NB) == 0) return number;
+  ::close(number);
+  return -1;
+}
+
+/// Removes the staging folders of `target` that nobody holds: a process that crashed left them.
+void remove_abandoned(const fs::path& target) {
+  const std::string prefix = fmt::format(".{}.staging-", target.filename().string());
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(parent_of(target), error)) {
+    if (!entry.path().filename().string().starts_with(prefix)) continue;
+    const Descriptor lock(lock_folder(entry.path()));
+    if (lock.is_open()) fs::remove_all(entry.path(), error);
+  }
 }
 
 }  // namespace
@@ -202,56 +223,62 @@ Result<void> FileWriter::commit() {
   return {};
 }
 
-StagedFolder::StagedFolder(fs::path staging, fs::path target)
-    : staging_(std::move(staging)), target_(std::move(target)) {}
+StagedFolder::StagedFolder(fs::path staging, fs::path target, int lock)
+    : staging_(std::move(staging)), target_(std::move(target)), lock_(lock) {}
 
-StagedFolder::~StagedFolder() {
-  if (staging_.empty()) return;
-  std::error_code ignored;
-  fs::remove_all(staging_, ignored);
-}
+StagedFolder::~StagedFolder() { discard(); }
 
 StagedFolder::StagedFolder(StagedFolder&& other) noexcept
-    : staging_(std::exchange(other.staging_, {})), target_(std::exchange(other.target_, {})) {}
+    : staging_(std::exchange(other.staging_, {})),
+      target_(std::exchange(other.target_, {})),
+      lock_(std::exchange(other.lock_, -1)) {}
 
 StagedFolder& StagedFolder::operator=(StagedFolder&& other) noexcept {
   std::swap(staging_, other.staging_);
   std::swap(target_, other.target_);
+  std::swap(lock_, other.lock_);
   return *this;
 }
 
 Result<StagedFolder> StagedFolder::create(const fs::path& target) {
   if (!target.has_filename()) return create(target.parent_path());  // "folder/"
   TRY_VOID(make_folders(parent_of(target)));
-  const fs::path staging = temporary_beside(target, "staging");
+  remove_abandoned(target);
+  fs::path staging = temporary_beside(target, "staging");
   TRY_VOID(make_folders(staging));
-  return StagedFolder(staging, target);
+  const int lock = lock_folder(staging);
+  return StagedFolder(std::move(staging), target, lock);
 }
 
 Result<void> StagedFolder::commit() {
   flush_folder(staging_);
   int outcome =
       ::renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE);
-  if (outcome != 0 && errno == EEXIST) {
+  const bool is_there = outcome != 0 && errno == EEXIST;
+  if (is_there) {
     // The two folders change places in one step; the earlier one then goes with the staging name.
     outcome = ::renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE);
-  } else if (outcome == 0) {
-    staging_.clear();
   }
+  bool holds_earlier = is_there;
   if (outcome != 0 && errno == EINVAL) {  // A file system without these flags (NFS, some FUSE).
     std::error_code ignored;
     fs::remove_all(target_, ignored);
     outcome = ::rename(staging_.c_str(), target_.c_str());
-    if (outcome == 0) staging_.clear();
+    holds_earlier = false;
   }
   if (outcome != 0) return std::unexpected(system_error("cannot rename to", target_, errno));
   flush_folder(parent_of(target_));
-  if (!staging_.empty()) {
-    std::error_code ignored;
-    fs::remove_all(staging_, ignored);
-    staging_.clear();
-  }
+  if (!holds_earlier) staging_.clear();
+  discard();
   return {};
+}
+
+void StagedFolder::discard() {
+  std::error_code ignored;
+  if (!staging_.empty()) fs::remove_all(staging_, ignored);
+  staging_.clear();
+  if (lock_ >= 0) ::close(lock_);
+  lock_ = -1;
 }
 
 Result<std::uint64_t> free_disk_bytes(const fs::path& path) {

@@ -60,7 +60,8 @@ class FileWriter {
 };
 
 /// A folder that is filled under a temporary name beside `target` and appears there whole, or not
-/// at all: the destructor removes what was not committed.
+/// at all: the destructor removes what was not committed, and the next `create` for the same target
+/// what a crash left.
 class StagedFolder {
  public:
   static Result<StagedFolder> create(const std::filesystem::path& target);
@@ -74,9 +75,12 @@ class StagedFolder {
   Result<void> commit();
 
  private:
-  StagedFolder(std::filesystem::path staging, std::filesystem::path target);
+  StagedFolder(std::filesystem::path staging, std::filesystem::path target, int lock);
+  void discard();
+
   std::filesystem::path staging_;
   std::filesystem::path target_;
+  int lock_ = -1;  // A descriptor: while it is open, others know that the folder is in use.
 };
 
 /// Bytes that may still be written where `path` (or its nearest existing parent) lies.

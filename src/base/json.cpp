@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json/stream_parser.hpp>
+#include <cmath>
 #include <exception>
 #include <new>
 
@@ -15,6 +17,17 @@ Error syntax_error(std::size_t offset, const boost::system::error_code& code) {
       fmt::format("the text is not valid JSON: {} at byte {}", code.message(), offset));
 }
 
+/// Boost.JSON reads 1e999 as infinity, and writes that as no JSON at all.
+bool has_infinite_number(const value& node) {
+  if (const double* number = node.if_double()) return !std::isfinite(*number);
+  if (const array* items = node.if_array()) return std::ranges::any_of(*items, has_infinite_number);
+  if (const object* members = node.if_object()) {
+    return std::ranges::any_of(*members,
+                               [](const auto& m) { return has_infinite_number(m.value()); });
+  }
+  return false;
+}
+
 Result<value> parse_or_throw(std::string_view text, const ParseLimits& limits) {
   boost::json::parse_options options;
   options.max_depth = limits.depth_max;
@@ -25,7 +38,11 @@ Result<value> parse_or_throw(std::string_view text, const ParseLimits& limits) {
   if (code) return std::unexpected(syntax_error(consumed, code));
   parser.finish(code);
   if (code) return std::unexpected(syntax_error(text.size(), code));
-  return parser.release();
+  value parsed = parser.release();
+  if (has_infinite_number(parsed)) {
+    return std::unexpected(invalid_request("the text has a number that no double can hold"));
+  }
+  return parsed;
 }
 
 }  // namespace

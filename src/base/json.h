@@ -26,7 +26,8 @@ struct ParseLimits {
 };
 
 /// Strict JSON text to a value. Errors: invalid_request with the byte offset and what was wrong;
-/// too_large over `bytes_max`. Never throws.
+/// too_large over `bytes_max`. A number beyond what a double holds (1e999) is an error too. Never
+/// throws.
 Result<value> parse(std::string_view text, const ParseLimits& limits = {});
 
 }  // namespace onnxlocal::json
