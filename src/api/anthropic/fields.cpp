@@ -1,0 +1,93 @@
+#include "api/anthropic/fields.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace onnxlocal::anthropic {
+
+namespace {
+/// Whole numbers above this lose digits as a double; more is never meant.
+constexpr double kWholeMax = 9007199254740992.0;
+}  // namespace
+
+Error field_error(std::string_view path, std::string_view what) {
+  return path.empty() ? invalid_request(std::string(what))
+                      : invalid_request(fmt::format("{}: {}", path, what));
+}
+
+Result<Fields> Fields::of(const json::value& value, std::string path) {
+  const json::object* object = value.if_object();
+  if (object == nullptr) {
+    return std::unexpected(field_error(path, "Input should be an object"));
+  }
+  return Fields(object, std::move(path));
+}
+
+std::string Fields::path_of(std::string_view name) const {
+  return path_.empty() ? std::string(name) : fmt::format("{}.{}", path_, name);
+}
+
+const json::value* Fields::find(std::string_view name) const {
+  const json::value* value = object_->if_contains(name);
+  return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+Result<const json::value*> Fields::require(std::string_view name) const {
+  const json::value* value = find(name);
+  if (value == nullptr) return std::unexpected(field_error(path_of(name), "Field required"));
+  return value;
+}
+
+Result<std::string_view> Fields::require_text(std::string_view name) const {
+  TRY(const json::value* value, require(name));
+  if (!value->is_string()) {
+    return std::unexpected(field_error(path_of(name), "Input should be a valid string"));
+  }
+  return std::string_view(value->get_string());
+}
+
+Result<std::optional<double>> Fields::number(std::string_view name, double least,
+                                             double most) const {
+  const json::value* value = find(name);
+  if (value == nullptr) return std::optional<double>();
+  if (!value->is_number()) {
+    return std::unexpected(field_error(path_of(name), "Input should be a valid number"));
+  }
+  const double number = value->to_number<double>();
+  if (!(number >= least)) {
+    return std::unexpected(field_error(
+        path_of(name), fmt::format("Input should be greater than or equal to {}", least)));
+  }
+  if (!(number <= most)) {
+    return std::unexpected(
+        field_error(path_of(name), fmt::format("Input should be less than or equal to {}", most)));
+  }
+  return std::optional(number);
+}
+
+Result<std::optional<std::uint64_t>> Fields::whole_number(std::string_view name,
+                                                          std::uint64_t least) const {
+  const json::value* value = find(name);
+  if (value == nullptr) return std::optional<std::uint64_t>();
+  const double number = value->is_number() ? value->to_number<double>() : 0.5;
+  if (std::floor(number) != number || std::abs(number) > kWholeMax) {
+    return std::unexpected(field_error(path_of(name), "Input should be a valid integer"));
+  }
+  if (number < static_cast<double>(least)) {
+    return std::unexpected(field_error(
+        path_of(name), fmt::format("Input should be greater than or equal to {}", least)));
+  }
+  return std::optional(static_cast<std::uint64_t>(number));
+}
+
+Result<std::optional<bool>> Fields::boolean(std::string_view name) const {
+  const json::value* value = find(name);
+  if (value == nullptr) return std::optional<bool>();
+  if (!value->is_bool()) {
+    return std::unexpected(field_error(path_of(name), "Input should be a valid boolean"));
+  }
+  return std::optional(value->get_bool());
+}
+
+}  // namespace onnxlocal::anthropic
