@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,12 +35,14 @@ struct SequenceRequest {
 };
 
 struct EngineOptions {
-  std::vector<TokenId> end_tokens;      ///< End a turn; from the model's configuration.
-  std::uint32_t chunk_tokens = 256;     ///< Prefill chunk between two decode steps.
-  std::uint32_t queue_max = 64;         ///< Sequences that wait for a slot; one more is overloaded.
-  std::size_t kv_bytes_max = std::size_t{4} << 30;      ///< Keys and values of running sequences.
+  std::vector<TokenId> end_tokens;   ///< End a turn; from the model's configuration.
+  std::uint32_t chunk_tokens = 256;  ///< Prefill chunk between two decode steps.
+  std::uint32_t queue_max = 64;      ///< Sequences that wait for a slot; one more is overloaded.
+  std::size_t kv_bytes_max = std::size_t{4} << 30;  ///< Keys and values of running sequences.
   std::size_t prefix_cache_bytes_max = std::size_t{1} << 30;  ///< 0 turns the cache off.
   std::string cache_key;  ///< Model hash: part of each prefix's key.
+  /// For requests that name no seed; the system's randomness where empty.
+  std::optional<std::uint64_t> random_seed;
 };
 
 /// A snapshot; its numbers belong together.
@@ -71,9 +74,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Queues a generation; its events go to `sink`, the last one is Finished or Failed. Does not wait.
-  /// Errors (then `sink` is never called): invalid_request, prompt_too_long, overloaded (queue full,
-  /// or it could never fit the byte budget), unavailable (shutting down).
+  /// Queues a generation; its events go to `sink`, the last one is Finished or Failed. Does not
+  /// wait. Errors (then `sink` is never called): invalid_request, prompt_too_long, overloaded
+  /// (queue full, or it could never fit the byte budget), unavailable (shutting down).
   Result<SequenceId> submit(SequenceRequest request, EventSink sink);
 
   /// Ends a generation within one step: its sink gets Failed{cancelled}. Unknown ids are ignored.

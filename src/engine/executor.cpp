@@ -1,0 +1,224 @@
+#include "engine/executor.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/limits.h"
+
+namespace onnxlocal {
+namespace {
+
+PrefixCache::Options cache_options(const EngineOptions& options, const KvLayout& layout) {
+  return {.bytes_max = layout.block_tokens == 0 ? 0 : options.prefix_cache_bytes_max,
+          .block_tokens = layout.block_tokens,
+          .block_bytes = layout.block_bytes};
+}
+
+/// Delivers what came of a token, unless there is nothing to see yet.
+void deliver(Sequence& sequence, Output::Release& release) {
+  if (!release.is_empty()) sequence.sink(std::move(release.delta));
+}
+
+}  // namespace
+
+Executor::Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options)
+    : options_(options),
+      decoder_(std::move(decoder)),
+      rule_(make_chunk_rule(options.chunk_tokens, decoder_->limits(), decoder_->layout())),
+      cache_(cache_options(options, decoder_->layout())),
+      slots_(decoder_->limits().slots, options.kv_bytes_max) {}
+
+Executor::~Executor() = default;
+
+void Executor::enqueue(std::unique_ptr<Sequence> sequence) {
+  waiting_.push_back(std::move(sequence));
+}
+
+void Executor::cancel(SequenceId id, const Error& why) {
+  const auto has_id = [&](const auto& sequence) { return sequence->id == id; };
+  if (const auto it = std::ranges::find_if(waiting_, has_id); it != waiting_.end()) {
+    fail(**it, why);
+    retire(std::move(*it));
+    waiting_.erase(it);
+  } else if (const auto at = std::ranges::find_if(running_, has_id); at != running_.end()) {
+    fail(**at, why);
+    remove_ended();
+  }
+}
+
+void Executor::cancel_all(const Error& why) {
+  for (auto& sequence : waiting_) {
+    fail(*sequence, why);
+    retire(std::move(sequence));
+  }
+  waiting_.clear();
+  for (auto& sequence : running_) fail(*sequence, why);
+  remove_ended();
+}
+
+void Executor::admit() {
+  while (!waiting_.empty()) {
+    const auto slot = slots_.take(waiting_.front()->kv_bytes_reserved);
+    if (!slot) return;
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+    Sequence& sequence = *running_.back();
+    sequence.slot = slot;
+    if (sequence.request.use_prefix_cache && options_.prefix_cache_bytes_max > 0) {
+      sequence.kept =
+          cache_.open(fmt::format("{}\n{}\n{}", options_.cache_key, decoder_->layout().layout_id,
+                                  sequence.request.cache_scope));
+    }
+  }
+}
+
+void Executor::step() {
+  admit();
+  const StepPlan next = plan();
+  if (next.steps.empty()) return;
+  run(next);
+  remove_ended();
+}
+
+StepPlan Executor::plan() {
+  std::vector<SequenceView> views;
+  views.reserve(running_.size());
+  for (const auto& sequence : running_) {
+    // Before each chunk, not only at the start: another sequence may have computed what comes next
+    // (many clients that send one system prompt at the same time).
+    if (sequence->is_prefilling()) take_cached_blocks(*sequence);
+    views.push_back({.prompt_tokens = sequence->prompt_tokens, .position = sequence->position});
+  }
+  return plan_step({.sequences = views,
+                    .rule = rule_,
+                    .mixing = decoder_->limits().mixing,
+                    .last_was_chunk = last_was_chunk_,
+                    .chunks_run = chunks_run_});
+}
+
+void Executor::run(const StepPlan& plan) {
+  std::vector<Step> steps;
+  steps.reserve(plan.steps.size());
+  for (const PlannedStep& planned : plan.steps) {
+    const Sequence& sequence = *running_[planned.sequence];
+    steps.push_back(
+        {.slot = *sequence.slot,
+         .tokens = std::span(sequence.tokens).subspan(sequence.position, planned.tokens),
+         .logits = planned.needs_logits ? LogitsWanted::kLast : LogitsWanted::kNone});
+  }
+  last_was_chunk_ = plan.has_chunk;
+  chunks_run_ += plan.has_chunk ? 1 : 0;
+  const auto logits = decoder_->forward(steps);
+  if (!logits) {
+    fail_plan(plan, logits.error());
+    return;
+  }
+  failures_in_a_row_ = 0;
+  std::uint32_t row = 0;
+  for (const PlannedStep& planned : plan.steps) {
+    Sequence& sequence = *running_[planned.sequence];
+    const bool was_prefilling = sequence.is_prefilling();
+    sequence.position += planned.tokens;
+    if (was_prefilling) keep_blocks(sequence);
+    if (!planned.needs_logits) continue;
+    if (was_prefilling) {
+      sequence.usage.input_tokens = sequence.prompt_tokens - sequence.usage.cache_read_tokens -
+                                    sequence.usage.cache_creation_tokens;
+      totals_.prompt_tokens += sequence.prompt_tokens;
+      totals_.cached_tokens += sequence.usage.cache_read_tokens;
+      sequence.sink(GenerationStarted{.usage = sequence.usage});
+    }
+    take_logits(sequence, logits->row(row++));
+  }
+}
+
+void Executor::fail_plan(const StepPlan& plan, const Error& error) {
+  ++failures_in_a_row_;
+  LOG_ERROR("the decoder failed ({} in a row): {}", failures_in_a_row_, describe(error));
+  for (const PlannedStep& planned : plan.steps) {
+    Sequence& sequence = *running_[planned.sequence];
+    sequence.position = 0;  // The decoder emptied the slot.
+    fail(sequence, internal_error(error.message, error.hint));
+  }
+}
+
+void Executor::take_logits(Sequence& sequence, std::span<const float> logits) {
+  auto report = sequence.sampler.choose(logits, scratch_);
+  if (!report) return fail(sequence, report.error());
+  const TokenId token = report->chosen.token;
+  const std::uint32_t generated = ++sequence.usage.output_tokens;
+  ++totals_.generated_tokens;
+  if (is_end_token(sequence, token)) return finish(sequence, StopReason::kEndOfTurn);
+  sequence.tokens.push_back(token);
+  auto release = sequence.output.push(*std::move(report));
+  if (!release) return fail(sequence, release.error());
+  deliver(sequence, *release);
+  if (release->stop_string) {
+    sequence.end = GenerationFinished{.reason = StopReason::kStopString,
+                                      .stop_string = *std::move(release->stop_string),
+                                      .usage = sequence.usage};
+  } else if (generated == sequence.request.tokens_max) {
+    finish(sequence, sequence.is_clamped ? StopReason::kContextFull : StopReason::kTokensMax);
+  }
+}
+
+void Executor::finish(Sequence& sequence, StopReason reason) {
+  auto release = sequence.output.finish();
+  if (!release) return fail(sequence, release.error());
+  deliver(sequence, *release);
+  if (release->stop_string) reason = StopReason::kStopString;
+  sequence.end = GenerationFinished{
+      .reason = reason, .stop_string = release->stop_string.value_or(""), .usage = sequence.usage};
+}
+
+void Executor::fail(Sequence& sequence, Error error) {
+  sequence.end = GenerationFailed{.error = std::move(error)};
+}
+
+bool Executor::is_end_token(const Sequence& sequence, TokenId token) const {
+  const auto is_in = [token](const std::vector<TokenId>& tokens) {
+    return std::ranges::find(tokens, token) != tokens.end();
+  };
+  return is_in(sequence.request.stop_tokens) ||
+         (!sequence.request.ignore_end_tokens && is_in(options_.end_tokens));
+}
+
+void Executor::remove_ended() {
+  bool any = false;
+  for (auto& sequence : running_) {
+    if (!sequence->end) continue;
+    any = true;
+    keep_blocks(*sequence);
+    sequence->kept = {};
+    decoder_->truncate(*sequence->slot, 0);
+    slots_.give_back(*sequence->slot);
+    retire(std::move(sequence));
+  }
+  if (!any) return;
+  std::erase(running_, nullptr);
+  move_slots_together();
+}
+
+void Executor::retire(std::unique_ptr<Sequence> sequence) {
+  if (const auto* failed = std::get_if<GenerationFailed>(&*sequence->end)) {
+    const bool is_cancelled = failed->error.code == ErrorCode::kCancelled;
+    ++(is_cancelled ? totals_.sequences_cancelled : totals_.sequences_failed);
+  } else {
+    ++totals_.sequences_finished;
+  }
+  sequence->ticket.give_back();
+  ended_.push_back(std::move(sequence));
+}
+
+void Executor::deliver_ends() {
+  for (const auto& sequence : std::exchange(ended_, {})) {
+    sequence->sink(*std::move(sequence->end));
+  }
+}
+
+}  // namespace onnxlocal

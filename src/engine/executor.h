@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/prefix_cache.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+#include "engine/slot_pool.h"
+#include "runtime/decoder.h"
+
+namespace onnxlocal {
+
+/// Runs sequences on a decoder, one step at a time: no thread, channel or clock of its own, so that
+/// a simulation can drive it. Engine thread only.
+///
+/// Invariants
+///  - Sequences are admitted in the order they came; nobody overtakes the first that waits.
+///  - Each running sequence owns one slot, which holds exactly `position` of its tokens.
+///  - What running sequences may come to in bytes is within the budget.
+class Executor {
+ public:
+  Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options);
+  ~Executor();
+
+  /// Puts a sequence at the end of the queue.
+  void enqueue(std::unique_ptr<Sequence> sequence);
+  /// Ends a sequence with Failed{`why`}; unknown ids are ignored.
+  void cancel(SequenceId id, const Error& why);
+  void cancel_all(const Error& why);
+
+  bool has_work() const { return !waiting_.empty() || !running_.empty(); }
+  /// Admits, plans, runs, samples, and delivers all events but the last ones.
+  void step();
+
+  /// Delivers the last event of each sequence that ended since. Apart from `step`, so that a status
+  /// can be published in between: who sees the end sees its effects.
+  void deliver_ends();
+
+  /// Everything but what the intake counts.
+  EngineStatus status() const;
+  const DecoderLimits& limits() const { return decoder_->limits(); }
+  /// The first invariant that does not hold.
+  Result<void> check_invariants() const;
+
+ private:
+  void admit();
+  void take_cached_blocks(Sequence& sequence);
+  void keep_blocks(Sequence& sequence);
+  void forget_import(Sequence& sequence);
+  std::span<const TokenId> block_tokens(const Sequence& sequence, std::uint32_t block) const;
+
+  StepPlan plan();
+  void run(const StepPlan& plan);
+  void fail_plan(const StepPlan& plan, const Error& error);
+  void take_logits(Sequence& sequence, std::span<const float> logits);
+  void finish(Sequence& sequence, StopReason reason);
+  void fail(Sequence& sequence, Error error);
+  bool is_end_token(const Sequence& sequence, TokenId token) const;
+
+  void remove_ended();
+  void retire(std::unique_ptr<Sequence> sequence);
+  void move_slots_together();
+
+  const EngineOptions options_;
+  const std::unique_ptr<Decoder> decoder_;
+  const ChunkRule rule_;
+  PrefixCache cache_;  ///< Before the sequences, whose paths point into it.
+  SlotPool slots_;
+  SamplerScratch scratch_;
+  std::deque<std::unique_ptr<Sequence>> waiting_;
+  std::vector<std::unique_ptr<Sequence>> running_;  ///< In the order of admission.
+  std::vector<std::unique_ptr<Sequence>> ended_;    ///< Their last event is still to be delivered.
+
+  bool last_was_chunk_ = false;
+  std::uint64_t chunks_run_ = 0;
+  std::uint32_t failures_in_a_row_ = 0;
+  EngineStatus totals_;  ///< The counters that only grow.
+};
+
+}  // namespace onnxlocal

@@ -1,0 +1,132 @@
+// The executor's slots: what comes into them from the prefix cache and goes out to it, how they are
+// kept together, and the check that all of it agrees.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "engine/executor.h"
+#include "engine/limits.h"
+
+namespace onnxlocal {
+
+std::span<const TokenId> Executor::block_tokens(const Sequence& sequence,
+                                                std::uint32_t block) const {
+  return std::span(sequence.tokens).subspan(block * rule_.block_tokens, rule_.block_tokens);
+}
+
+/// Extends the slot [0, position) by blocks that the cache has, up to `reusable_tokens_max`.
+void Executor::take_cached_blocks(Sequence& sequence) {
+  if (!sequence.kept.is_open()) return;
+  const std::uint32_t size = rule_.block_tokens;
+  const std::uint32_t end = reusable_tokens_max(rule_, sequence.prompt_tokens);
+  // Behind a position inside a block, or behind blocks that found no room in the cache, nothing can
+  // be appended.
+  while (sequence.position == sequence.kept.blocks() * size && sequence.position + size <= end) {
+    if (!cache_.follow(sequence.kept, block_tokens(sequence, sequence.kept.blocks()))) return;
+    const auto imported = decoder_->import_blocks(*sequence.slot, cache_.bytes(sequence.kept));
+    if (!imported) {
+      LOG_WARNING("cached keys and values were not taken, computing them again: {}",
+                  describe(imported.error()));
+      forget_import(sequence);
+      return;
+    }
+    sequence.position += size;
+    sequence.usage.cache_read_tokens += size;
+  }
+}
+
+/// The slot's state is unknown: begins again, without the cache.
+void Executor::forget_import(Sequence& sequence) {
+  decoder_->truncate(*sequence.slot, 0);
+  sequence.kept = {};
+  sequence.position = 0;
+  sequence.usage = {};
+}
+
+/// Puts the slot's whole blocks behind `kept` into the cache.
+void Executor::keep_blocks(Sequence& sequence) {
+  if (!sequence.kept.is_open()) return;
+  const std::uint32_t size = rule_.block_tokens;
+  while ((sequence.kept.blocks() + 1) * size <= sequence.position) {
+    const std::uint32_t block = sequence.kept.blocks();
+    const auto tokens = block_tokens(sequence, block);
+    if (cache_.follow(sequence.kept, tokens)) continue;  // Another sequence was faster.
+    const bool is_added = cache_.add(sequence.kept, tokens, [&](std::span<std::byte> bytes) {
+      return decoder_->export_blocks(*sequence.slot, block, bytes);
+    });
+    if (!is_added) return;
+    if ((block + 1) * size <= sequence.prompt_tokens) {
+      sequence.usage.cache_creation_tokens += size;
+    }
+  }
+}
+
+/// Stock attention takes a batch as one contiguous tensor, from slot 0 up to the highest in use: a
+/// slot in the middle that becomes free is filled from the top. The copy is one pass over one
+/// sequence's keys and values; what it saves is a row in every later step.
+void Executor::move_slots_together() {
+  if (decoder_->limits().mixing != StepMixing::kChunkOrSingles) return;
+  while (const auto move = slots_.next_move()) {
+    const auto it = std::ranges::find(running_, move->from,
+                                      [](const auto& sequence) { return *sequence->slot; });
+    Sequence& sequence = **it;
+    if (sequence.position > 0) {
+      const auto copied = decoder_->copy_prefix(move->from, move->to, sequence.position);
+      if (!copied) {
+        LOG_WARNING("slots stay apart: {}", describe(copied.error()));
+        decoder_->truncate(move->to, 0);
+        return;
+      }
+      decoder_->truncate(move->from, 0);
+    }
+    slots_.apply(*move);
+    sequence.slot = move->to;
+  }
+}
+
+EngineStatus Executor::status() const {
+  EngineStatus status = totals_;
+  status.queued = static_cast<std::uint32_t>(waiting_.size());
+  status.running = static_cast<std::uint32_t>(running_.size());
+  status.slots = decoder_->limits().slots;
+  for (const auto& sequence : running_) {
+    status.kv_bytes_in_use += sequence->position * decoder_->limits().kv_bytes_per_token;
+  }
+  status.prefix_cache_bytes = cache_.bytes_in_use();
+  status.failed = failures_in_a_row_ >= kDecoderFailuresMax;
+  return status;
+}
+
+Result<void> Executor::check_invariants() const {
+  const auto broken = [](std::string what) {
+    return std::unexpected(internal_error(fmt::format("engine: {}", what)));
+  };
+  TRY_VOID(cache_.check_invariants());
+  std::size_t reserved = 0;
+  for (const auto& sequence : running_) {
+    const std::uint32_t position = sequence->position;
+    if (!sequence->slot || !slots_.is_taken(*sequence->slot)) return broken("a slot is not taken");
+    if (decoder_->length(*sequence->slot) != position) {
+      return broken(fmt::format("slot {} holds {} tokens, its sequence {}", sequence->slot->value,
+                                decoder_->length(*sequence->slot), position));
+    }
+    if (!sequence->is_prefilling() && position + 1 != sequence->tokens.size()) {
+      return broken("a decoding sequence does not wait with exactly one token");
+    }
+    if (position > limits().slot_tokens_max) return broken("a slot is overfull");
+    reserved += sequence->kv_bytes_reserved;
+  }
+  if (slots_.taken() != running_.size()) return broken("a slot is taken twice, or by nobody");
+  if (reserved != slots_.reserved_bytes() || reserved > slots_.bytes_max()) {
+    return broken("the byte budget does not add up");
+  }
+  for (std::uint32_t slot = 0; slot < limits().slots; ++slot) {
+    if (!slots_.is_taken(SlotId{slot}) && decoder_->length(SlotId{slot}) != 0) {
+      return broken(fmt::format("slot {} is free and not empty", slot));
+    }
+  }
+  return {};
+}
+
+}  // namespace onnxlocal

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+/// What the engine bounds besides its options, and why.
+namespace onnxlocal {
+
+/// Alternatives per token: what the wire formats that have logprobs allow.
+inline constexpr std::uint32_t kLogprobsMax = 20;
+
+/// Stop strings cost one automaton step each per byte of text.
+inline constexpr std::size_t kStopStringsMax = 64;
+inline constexpr std::size_t kStopStringBytesMax = 4096;
+
+/// Forward passes that fail one after the other before the decoder counts as failed. One failure
+/// may be one request's (memory for a long prompt); three in a row are not.
+inline constexpr std::uint32_t kDecoderFailuresMax = 3;
+
+}  // namespace onnxlocal

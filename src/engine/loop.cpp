@@ -1,0 +1,159 @@
+#include "engine/loop.h"
+
+#include <limits>
+#include <random>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/intake.h"
+
+namespace onnxlocal {
+namespace {
+
+std::uint64_t system_seed() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) ^ device();
+}
+
+/// Calls the right one of several lambdas.
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+
+Error shutting_down() { return unavailable("the engine is shutting down", "try again later"); }
+
+}  // namespace
+
+// The channel needs no bound of its own: submits are bounded by tickets, cancels by what was
+// submitted, and neither may be lost.
+EngineLoop::EngineLoop(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer> tokenizer,
+                       EngineOptions options)
+    : tokenizer_(std::move(tokenizer)),
+      options_(std::move(options)),
+      seed_(options_.random_seed.value_or(system_seed())),
+      limits_(decoder->limits()),
+      executor_(std::move(decoder), options_),
+      status_(executor_.status()),
+      messages_(std::numeric_limits<std::size_t>::max()) {}
+
+Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
+  if (!is_accepting_) return std::unexpected(shutting_down());
+  TRY(const Clamped clamped, check_request(request, limits_, options_, tokenizer_ != nullptr));
+
+  IntakeTicket ticket(tickets_taken_);
+  const std::uint64_t most = std::uint64_t{limits_.slots} + options_.queue_max;
+  if (tickets_taken_ > most) {
+    return std::unexpected(
+        overloaded(fmt::format("{} requests are running or waiting already", most),
+                   "try again later, or raise the number of slots or the queue's length"));
+  }
+  const SequenceId id{next_id_++};
+  // Built here, so that the engine's thread need not count the prompt's tokens for penalties.
+  Sampler sampler(request.sampling, seed_ + id.value, request.prompt);
+  Output output(tokenizer_.get(), request.stop_strings);
+  request.tokens_max = clamped.tokens_max;
+  std::vector<TokenId> tokens = std::exchange(request.prompt, {});
+  const auto prompt_tokens = static_cast<std::uint32_t>(tokens.size());
+  auto sequence = std::make_unique<Sequence>(Sequence{
+      .id = id,
+      .request = std::move(request),
+      .is_clamped = clamped.is_clamped,
+      .prompt_tokens = prompt_tokens,
+      .tokens = std::move(tokens),
+      .kv_bytes_reserved = clamped.kv_bytes,
+      .sink = std::move(sink),
+      .ticket = std::move(ticket),
+      .sampler = std::move(sampler),
+      .output = std::move(output),
+      .slot = std::nullopt,
+      .position = 0,
+      .kept = {},
+      .usage = {},
+      .end = std::nullopt,
+  });
+  if (messages_.push(Submit{.sequence = std::move(sequence)}) != ChannelPush::kAccepted) {
+    return std::unexpected(shutting_down());
+  }
+  return id;
+}
+
+void EngineLoop::cancel(SequenceId sequence) {
+  // A closed channel means that everything has ended.
+  static_cast<void>(messages_.push(Cancel{.sequence = sequence}));
+}
+
+EngineStatus EngineLoop::status() const {
+  const std::scoped_lock lock(status_mutex_);
+  return status_;
+}
+
+void EngineLoop::begin_shut_down(Deadline deadline) {
+  is_accepting_ = false;
+  static_cast<void>(messages_.push(ShutDown{.deadline = deadline}));
+}
+
+void EngineLoop::take(EngineMessage message) {
+  std::visit(Overloaded{
+                 [this](Submit& submit) { executor_.enqueue(std::move(submit.sequence)); },
+                 [this](Cancel& cancel) { executor_.cancel(cancel.sequence, cancelled()); },
+                 [this](ShutDown& shut_down) {
+                   is_shutting_down_ = true;
+                   shut_down_deadline_ = shut_down.deadline;
+                 },
+             },
+             message);
+}
+
+bool EngineLoop::run_one_step() {
+  while (auto message = messages_.try_pop()) take(*std::move(message));
+  if (is_shutting_down_ && shut_down_deadline_.has_passed() && executor_.has_work()) {
+    cancelled_at_shut_down_ = true;
+    executor_.cancel_all(cancelled("the engine shut down"));
+  }
+  const bool has_work = executor_.has_work();
+  if (has_work) executor_.step();
+#ifndef NDEBUG
+  const auto sound = executor_.check_invariants();
+  if (!sound) LOG_ERROR("{}", describe(sound.error()));
+  CHECK(sound.has_value());
+#endif
+  publish_and_deliver();
+  return has_work;
+}
+
+void EngineLoop::publish_and_deliver() {
+  {
+    const std::scoped_lock lock(status_mutex_);
+    status_ = executor_.status();
+  }
+  executor_.deliver_ends();
+}
+
+void EngineLoop::run() {
+  while (true) {
+    if (run_one_step()) continue;
+    if (is_shutting_down_) break;
+    const auto sound = executor_.check_invariants();
+    if (!sound) LOG_ERROR("{}", describe(sound.error()));
+    CHECK(sound.has_value());
+    if (auto message = messages_.pop()) take(*std::move(message));
+  }
+  close();
+}
+
+/// What came between the last step and the closing of the channel was accepted: it gets its end.
+void EngineLoop::close() {
+  messages_.close();
+  while (auto message = messages_.try_pop()) take(*std::move(message));
+  if (executor_.has_work()) {
+    cancelled_at_shut_down_ = true;
+    executor_.cancel_all(cancelled("the engine shut down"));
+  }
+  publish_and_deliver();
+}
+
+}  // namespace onnxlocal

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <variant>
+
+#include "base/channel.h"
+#include "base/deadline.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/executor.h"
+
+namespace onnxlocal {
+
+/// What the engine's thread runs, and the door to it. `Engine` gives it a thread; a test drives it
+/// step by step on its own.
+///
+/// Life of a request: `submit` checks it, takes an intake ticket (or answers overloaded) and sends
+/// it through the channel; the engine's thread queues it, admits it to a slot, takes what the
+/// prefix cache has, computes the rest in chunks, decodes a token per step, and removes it.
+class EngineLoop {
+ public:
+  EngineLoop(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer> tokenizer,
+             EngineOptions options);
+
+  // Any thread; see `Engine`.
+  Result<SequenceId> submit(SequenceRequest request, EventSink sink);
+  void cancel(SequenceId sequence);
+  EngineStatus status() const;
+  const DecoderLimits& limits() const { return limits_; }
+  /// Refuses new work from now on; `run` returns once nothing runs, or the deadline passed.
+  void begin_shut_down(Deadline deadline);
+  /// Whether a shutdown had to cancel something. After `run` returned.
+  bool cancelled_at_shut_down() const { return cancelled_at_shut_down_; }
+
+  // Engine thread only.
+  /// Takes messages and runs steps until a shutdown is over; waits where there is nothing to do.
+  void run();
+  /// Takes what messages there are and runs one step. False where there was nothing to run.
+  bool run_one_step();
+  Result<void> check_invariants() const { return executor_.check_invariants(); }
+
+ private:
+  struct Submit {
+    std::unique_ptr<Sequence> sequence;
+  };
+  struct Cancel {
+    SequenceId sequence;
+  };
+  struct ShutDown {
+    Deadline deadline;
+  };
+  using EngineMessage = std::variant<Submit, Cancel, ShutDown>;
+
+  void take(EngineMessage message);
+  void publish_and_deliver();
+  void close();
+
+  // Constant after construction.
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  const EngineOptions options_;
+  const std::uint64_t seed_;  ///< For requests without one.
+  const DecoderLimits limits_;
+
+  // Engine thread.
+  Executor executor_;
+  bool is_shutting_down_ = false;
+  Deadline shut_down_deadline_;
+  bool cancelled_at_shut_down_ = false;
+
+  // Guarded by status_mutex_.
+  mutable std::mutex status_mutex_;
+  EngineStatus status_;
+
+  // Any thread.
+  Channel<EngineMessage> messages_;
+  std::atomic<std::uint32_t> tickets_taken_ = 0;  ///< Sequences from submit to their end.
+  std::atomic<std::uint64_t> next_id_ = 0;
+  std::atomic<bool> is_accepting_ = true;
+};
+
+}  // namespace onnxlocal

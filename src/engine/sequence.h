@@ -1,0 +1,60 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/output.h"
+#include "engine/prefix_cache.h"
+#include "engine/sampler.h"
+#include "generation/event.h"
+
+namespace onnxlocal {
+
+/// A place in the engine's bounded intake, given back when the sequence ends.
+class IntakeTicket {
+ public:
+  IntakeTicket() = default;
+  /// Counts itself in `taken`, which outlives it.
+  explicit IntakeTicket(std::atomic<std::uint32_t>& taken) : taken_(&taken) { ++taken; }
+  ~IntakeTicket() { give_back(); }
+  IntakeTicket(IntakeTicket&& other) noexcept : taken_(std::exchange(other.taken_, nullptr)) {}
+  IntakeTicket& operator=(IntakeTicket&& other) noexcept {
+    std::swap(taken_, other.taken_);
+    return *this;
+  }
+  void give_back() {
+    if (taken_) --*std::exchange(taken_, nullptr);
+  }
+
+ private:
+  std::atomic<std::uint32_t>* taken_ = nullptr;
+};
+
+/// A running generation. Waiting: no slot. Prefilling: `position < prompt_tokens`. Decoding: the
+/// slot holds all of `tokens` but the last. Engine thread only.
+struct Sequence {
+  SequenceId id;
+  SequenceRequest request;  ///< `tokens_max` is clamped; the prompt moved to `tokens`.
+  bool is_clamped = false;  ///< `tokens_max` is what the context has room for.
+  std::uint32_t prompt_tokens = 0;
+  std::vector<TokenId> tokens;  ///< [0, prompt_tokens) the prompt, then what was generated.
+  std::size_t kv_bytes_reserved = 0;
+  EventSink sink;
+  IntakeTicket ticket;
+  Sampler sampler;
+  Output output;
+
+  std::optional<SlotId> slot;
+  std::uint32_t position = 0;  ///< Tokens in the slot.
+  PrefixCache::Path kept;  ///< [0, blocks) of `tokens` in the prefix cache; closed: do not use it.
+  Usage usage;
+  std::optional<GenerationEvent> end;  ///< Set: to be removed, and this delivered, after the step.
+
+  bool is_prefilling() const { return position < prompt_tokens; }
+};
+
+}  // namespace onnxlocal

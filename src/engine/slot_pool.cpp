@@ -1,0 +1,47 @@
+#include "engine/slot_pool.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace onnxlocal {
+
+SlotPool::SlotPool(std::uint32_t slots, std::size_t bytes_max)
+    : bytes_max_(bytes_max), reserved_bytes_(slots) {}
+
+std::optional<SlotId> SlotPool::take(std::size_t bytes) {
+  if (bytes > bytes_max_ - reserved_total_) return std::nullopt;
+  for (std::uint32_t slot = 0; slot < reserved_bytes_.size(); ++slot) {
+    if (reserved_bytes_[slot]) continue;
+    reserved_bytes_[slot] = bytes;
+    reserved_total_ += bytes;
+    ++taken_;
+    return SlotId{slot};
+  }
+  return std::nullopt;
+}
+
+void SlotPool::give_back(SlotId slot) {
+  std::optional<std::size_t>& reserved = reserved_bytes_.at(slot.value);
+  CHECK(reserved.has_value());
+  reserved_total_ -= *reserved;
+  reserved.reset();
+  --taken_;
+}
+
+std::optional<SlotPool::Move> SlotPool::next_move() const {
+  std::uint32_t low = 0;
+  while (low < reserved_bytes_.size() && reserved_bytes_[low]) ++low;
+  // All taken slots lie below `taken_` exactly where they are adjacent from 0 on.
+  if (low >= taken_) return std::nullopt;
+  auto high = static_cast<std::uint32_t>(reserved_bytes_.size() - 1);
+  while (!reserved_bytes_[high]) --high;
+  return Move{.from = SlotId{high}, .to = SlotId{low}};
+}
+
+void SlotPool::apply(const Move& move) {
+  CHECK(is_taken(move.from) && !is_taken(move.to));
+  std::swap(reserved_bytes_[move.from.value], reserved_bytes_[move.to.value]);
+}
+
+}  // namespace onnxlocal
