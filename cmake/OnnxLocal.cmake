@@ -40,6 +40,11 @@ set_target_properties(onnxruntime PROPERTIES
   IMPORTED_LOCATION ${ONNXRUNTIME_ROOT}/lib/libonnxruntime.so.1
   INTERFACE_INCLUDE_DIRECTORIES ${ONNXRUNTIME_ROOT}/include)
 
+# What .ci/run builds by name where it does not want all.
+add_custom_target(unit_tests)
+add_custom_target(fuzz_targets)
+file(WRITE ${CMAKE_BINARY_DIR}/fuzz_targets.txt "")
+
 # onnxlocal_library(NAME SOURCES a.cpp ... LINK target ...): one folder, one static library.
 function(onnxlocal_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
@@ -48,8 +53,10 @@ function(onnxlocal_library name)
 endfunction()
 
 # onnxlocal_test(NAME SOURCES a_test.cpp ... LINK target ... [LABEL unit] [TIMEOUT seconds])
+# Labels are the stages of tools/run_tests: unit, fuzz, simulation, model, clients, docs; "model;slow"
+# runs in `make test-long` alone.
 function(onnxlocal_test name)
-  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABEL" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL unit)
   endif()
@@ -61,7 +68,10 @@ function(onnxlocal_test name)
   target_compile_definitions(${name} PRIVATE
     ONNXLOCAL_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data")
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
+  if("unit" IN_LIST ARG_LABEL)
+    add_dependencies(unit_tests ${name})
+  endif()
 endfunction()
 
 # onnxlocal_fuzz(NAME SOURCES x_fuzz.cpp LINK target ...): under the fuzz preset (clang) a libFuzzer
@@ -80,4 +90,6 @@ function(onnxlocal_fuzz name)
     add_test(NAME ${name} COMMAND ${name} ${CMAKE_SOURCE_DIR}/fuzz/corpus/${name})
   endif()
   set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 60)
+  add_dependencies(fuzz_targets ${name})
+  file(APPEND ${CMAKE_BINARY_DIR}/fuzz_targets.txt "${name}\n")
 endfunction()
