@@ -189,19 +189,15 @@ bool Executor::is_end_token(const Sequence& sequence, TokenId token) const {
 }
 
 void Executor::remove_ended() {
-  bool any = false;
   for (auto& sequence : running_) {
     if (!sequence->end) continue;
-    any = true;
     keep_blocks(*sequence);
     sequence->kept = {};
     decoder_->truncate(*sequence->slot, 0);
     slots_.give_back(*sequence->slot);
     retire(std::move(sequence));
   }
-  if (!any) return;
   std::erase(running_, nullptr);
-  move_slots_together();
 }
 
 void Executor::retire(std::unique_ptr<Sequence> sequence) {

@@ -66,7 +66,6 @@ class Executor {
 
   void remove_ended();
   void retire(std::unique_ptr<Sequence> sequence);
-  void move_slots_together();
 
   const EngineOptions options_;
   const std::unique_ptr<Decoder> decoder_;

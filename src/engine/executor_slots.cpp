@@ -1,7 +1,5 @@
-// The executor's slots: what comes into them from the prefix cache and goes out to it, how they are
-// kept together, and the check that all of it agrees.
-#include <algorithm>
-
+// The executor's slots: what comes into them from the prefix cache and goes out to it, and the
+// check that all of it agrees.
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -59,29 +57,6 @@ void Executor::keep_blocks(Sequence& sequence) {
     if ((block + 1) * size <= sequence.prompt_tokens) {
       sequence.usage.cache_creation_tokens += size;
     }
-  }
-}
-
-/// Stock attention takes a batch as one contiguous tensor, from slot 0 up to the highest in use: a
-/// slot in the middle that becomes free is filled from the top. The copy is one pass over one
-/// sequence's keys and values; what it saves is a row in every later step.
-void Executor::move_slots_together() {
-  if (decoder_->limits().mixing != StepMixing::kChunkOrSingles) return;
-  while (const auto move = slots_.next_move()) {
-    const auto it = std::ranges::find(running_, move->from,
-                                      [](const auto& sequence) { return *sequence->slot; });
-    Sequence& sequence = **it;
-    if (sequence.position > 0) {
-      const auto copied = decoder_->copy_prefix(move->from, move->to, sequence.position);
-      if (!copied) {
-        LOG_WARNING("slots stay apart: {}", describe(copied.error()));
-        decoder_->truncate(move->to, 0);
-        return;
-      }
-      decoder_->truncate(move->from, 0);
-    }
-    slots_.apply(*move);
-    sequence.slot = move->to;
   }
 }
 

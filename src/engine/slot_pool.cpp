@@ -1,7 +1,5 @@
 #include "engine/slot_pool.h"
 
-#include <utility>
-
 #include "base/check.h"
 
 namespace onnxlocal {
@@ -27,21 +25,6 @@ void SlotPool::give_back(SlotId slot) {
   reserved_total_ -= *reserved;
   reserved.reset();
   --taken_;
-}
-
-std::optional<SlotPool::Move> SlotPool::next_move() const {
-  std::uint32_t low = 0;
-  while (low < reserved_bytes_.size() && reserved_bytes_[low]) ++low;
-  // All taken slots lie below `taken_` exactly where they are adjacent from 0 on.
-  if (low >= taken_) return std::nullopt;
-  auto high = static_cast<std::uint32_t>(reserved_bytes_.size() - 1);
-  while (!reserved_bytes_[high]) --high;
-  return Move{.from = SlotId{high}, .to = SlotId{low}};
-}
-
-void SlotPool::apply(const Move& move) {
-  CHECK(is_taken(move.from) && !is_taken(move.to));
-  std::swap(reserved_bytes_[move.from.value], reserved_bytes_[move.to.value]);
 }
 
 }  // namespace onnxlocal

@@ -10,8 +10,7 @@
 namespace onnxlocal {
 
 /// Which slots are taken, and how many bytes of keys and values they may come to. Engine thread
-/// only. The lowest free slot is given first: a batch over shared buffers is one contiguous tensor,
-/// so low, adjacent slots keep it small.
+/// only. The lowest free slot is given first, so that memory that was touched once is used again.
 class SlotPool {
  public:
   SlotPool(std::uint32_t slots, std::size_t bytes_max);
@@ -20,16 +19,6 @@ class SlotPool {
   std::optional<SlotId> take(std::size_t bytes);
   /// Gives the slot and its reservation back.
   void give_back(SlotId slot);
-
-  /// The highest taken slot and a free one below it, where there is such a pair: moving the former
-  /// into the latter makes the taken slots more adjacent.
-  struct Move {
-    SlotId from;
-    SlotId to;
-  };
-  std::optional<Move> next_move() const;
-  /// Records that the state of `move.from` now lies in `move.to`.
-  void apply(const Move& move);
 
   std::uint32_t taken() const { return taken_; }
   bool is_taken(SlotId slot) const { return reserved_bytes_.at(slot.value).has_value(); }
