@@ -61,20 +61,6 @@ Result<Manifest> inspect_folder(const fs::path& folder) {
   return manifest;
 }
 
-StoredModel stored_model(const fs::path& folder) {
-  StoredModel model;
-  model.name = folder.filename().string();
-  model.path = folder;
-  model.size_bytes = folder_bytes(folder);
-  auto manifest = inspect_folder(folder);
-  if (manifest) {
-    model.manifest = *std::move(manifest);
-  } else {
-    model.problem = manifest.error().message;
-  }
-  return model;
-}
-
 Result<Manifest> manifest_of(const fs::path& folder) {
   TRY(const std::string text, read_text_file(folder / "manifest.json", kManifestBytesMax));
   return parse_manifest(text, (folder / "manifest.json").string());
@@ -127,12 +113,26 @@ std::vector<std::string> names_in(const fs::path& models) {
 
 }  // namespace
 
+StoredModel read_stored_model(const fs::path& folder) {
+  StoredModel model;
+  model.name = folder.filename().string();
+  model.path = folder;
+  model.size_bytes = folder_bytes(folder);
+  auto manifest = inspect_folder(folder);
+  if (manifest) {
+    model.manifest = *std::move(manifest);
+  } else {
+    model.problem = manifest.error().message;
+  }
+  return model;
+}
+
 ModelStore::ModelStore(StorePaths paths) : paths_(std::move(paths)) {}
 
 std::vector<StoredModel> ModelStore::list() const {
   std::vector<StoredModel> models;
   for (const std::string& name : names_in(paths_.models)) {
-    models.push_back(stored_model(paths_.models / name));
+    models.push_back(read_stored_model(paths_.models / name));
   }
   return models;
 }
@@ -207,7 +207,7 @@ Result<StoredModel> ModelStore::import(const fs::path& gguf_file, std::string_vi
   if (has_waited) {
     // Another process has just made it, most likely from the same file.
     TRY(const bool is_here, is_made_from(target, gguf_file, stop, progress));
-    if (is_here) return stored_model(target);
+    if (is_here) return read_stored_model(target);
   }
   remove_leftovers(paths_.models, target_name);
   std::error_code failed;
@@ -216,7 +216,7 @@ Result<StoredModel> ModelStore::import(const fs::path& gguf_file, std::string_vi
   TRY(const Manifest manifest,
       import_gguf(gguf_file, target, {.name = target_name, .licence = {}}, stop, progress));
   static_cast<void>(manifest);
-  return stored_model(target);
+  return read_stored_model(target);
 }
 
 }  // namespace onnxlocal

@@ -30,6 +30,9 @@ struct StoredModel {
   std::string problem;  ///< Why it cannot be used; empty where it can.
 };
 
+/// What a model folder anywhere says of itself, with its problem where it cannot be used.
+StoredModel read_stored_model(const std::filesystem::path& folder);
+
 /// The models folder. Any thread; two processes may use the same one.
 class ModelStore {
  public:

@@ -1,0 +1,94 @@
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "cli/interrupt.h"
+#include "cli/program.h"
+#include "cli/progress.h"
+#include "inspect/measure.h"
+
+namespace onnxlocal {
+
+namespace {
+
+struct BenchFlags {
+  std::string model;
+  MeasureOptions measure;
+};
+
+void print_text(const ModelFolder& folder, const MeasureOptions& options,
+                const Measurement& measurement) {
+  const std::string depth =
+      options.depth_tokens == 0 ? "" : fmt::format(" at depth {}", options.depth_tokens);
+  std::vector<std::vector<std::string>> rows = {
+      {"model", folder.name},
+      {"execution provider", measurement.execution_provider},
+      {"load", fmt::format("{:.0f} ms", measurement.load_ms)},
+      {"first token, 16-token prompt", fmt::format("{:.1f} ms", measurement.first_token_ms)}};
+  if (options.prompt_tokens > 0) {
+    rows.push_back({fmt::format("prefill {}{}", options.prompt_tokens, depth),
+                    fmt::format("{:.1f} tokens/s", measurement.prefill_tokens_per_s)});
+  }
+  if (options.generate_tokens > 0) {
+    rows.push_back(
+        {fmt::format("decode {} x {}{}", options.generate_tokens, options.streams, depth),
+         fmt::format("{:.1f} tokens/s", measurement.decode_tokens_per_s)});
+  }
+  rows.push_back({"resident memory", human_bytes(measurement.resident_bytes)});
+  fmt::print("{}", table(rows));
+}
+
+Result<ExitCode> run_bench(const BenchFlags& flags, bool is_json, const CommandContext& context) {
+  Interrupts interrupts;
+  ProgressBar bar;
+  const std::string& wanted = flags.model.empty() ? context.settings.model : flags.model;
+  TRY(const ModelFolder folder, context.store.resolve(wanted, interrupts.stop_token(), bar.sink()));
+  TRY(const Measurement measurement, measure(folder, runtime_options(context), flags.measure,
+                                             interrupts.stop_token(), bar.sink()));
+  bar.clear();
+  for (const std::string& warning : measurement.warnings) print_warning(warning);
+  if (is_json) {
+    print_json(json::object{{"prefill_tokens_per_s", measurement.prefill_tokens_per_s},
+                            {"decode_tokens_per_s", measurement.decode_tokens_per_s},
+                            {"load_ms", measurement.load_ms},
+                            {"first_token_ms", measurement.first_token_ms},
+                            {"resident_bytes", measurement.resident_bytes}});
+  } else {
+    print_text(folder, flags.measure, measurement);
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, CommandLine& line) {
+  CLI::App* command = app.add_subcommand("bench", "Measure a model's speed and memory");
+  const auto flags = std::make_shared<BenchFlags>();
+  command->add_option("MODEL", flags->model, "A name, folder or file; else the default model");
+  command->add_option("--prompt", flags->measure.prompt_tokens, "Prompt tokens (prefill)")
+      ->capture_default_str();
+  command->add_option("--generate", flags->measure.generate_tokens, "Tokens to generate (decode)")
+      ->capture_default_str();
+  command->add_option("--depth", flags->measure.depth_tokens, "Tokens already there before each")
+      ->capture_default_str();
+  command->add_option("--batch", flags->measure.streams, "Streams that decode together")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command->add_option("--repeat", flags->measure.repetitions, "Repetitions; the median is shown")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  line.add_setting(*command, "model", "The model, as MODEL");
+  line.add_json(*command);
+  command->footer(
+      "Speeds are tokens per second, all streams together. JSON keys: prefill_tokens_per_s,\n"
+      "decode_tokens_per_s, load_ms, first_token_ms, resident_bytes.\n\n"
+      "Example:\n"
+      "  onnx-local bench --prompt 512 --generate 64 --depth 0 --batch 1 --json");
+  command->callback([flags, &line] {
+    line.command = [flags, &line](CommandContext& context) {
+      return run_bench(*flags, line.is_json, context);
+    };
+  });
+}
+
+}  // namespace onnxlocal

@@ -1,0 +1,138 @@
+#include "cli/settings.h"
+
+#include <algorithm>
+#include <charconv>
+#include <concepts>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace onnxlocal {
+
+namespace {
+
+Result<ResolvedSetting> resolve(const SettingSpec& spec, const SettingSources& sources) {
+  const std::string key(spec.key);
+  if (const auto flag = sources.flags.find(key); flag != sources.flags.end()) {
+    return ResolvedSetting{key, flag->second, std::string(spec.flag)};
+  }
+  for (const char* name : spec.environment) {
+    if (auto value = sources.environment(name)) return ResolvedSetting{key, *value, name};
+  }
+  if (sources.file) {
+    const auto value = sources.file->values.find(key);
+    if (value != sources.file->values.end()) {
+      return ResolvedSetting{key, value->second, sources.file->path.string()};
+    }
+  }
+  return ResolvedSetting{key, std::string(spec.fallback), "default"};
+}
+
+std::unexpected<Error> bad_value(const ResolvedSetting& setting, std::string_view expected) {
+  return std::unexpected(
+      invalid_request(fmt::format("{} (from {}) is \"{}\"; expected {}", setting.key,
+                                  setting.origin, setting.value, expected)));
+}
+
+template <std::unsigned_integral T>
+Result<T> to_number(const ResolvedSetting& setting) {
+  T number = 0;
+  const char* const end = setting.value.data() + setting.value.size();
+  const auto [stopped, error] = std::from_chars(setting.value.data(), end, number);
+  if (error != std::errc{} || stopped != end) {
+    return bad_value(setting, fmt::format("a number from 0 to {}", std::numeric_limits<T>::max()));
+  }
+  return number;
+}
+
+/// An error of the setting's own parser, with where the text came from.
+template <class T>
+Result<T> with_origin(Result<T> parsed, const ResolvedSetting& setting) {
+  if (parsed) return parsed;
+  return std::unexpected(
+      with_context(fmt::format("{} (from {})", setting.key, setting.origin), parsed.error()));
+}
+
+Result<void> apply(const ResolvedSetting& setting, Settings& settings) {
+  if (setting.key == "model") settings.model = setting.value;
+  if (setting.key == "host") {
+    if (setting.value.empty()) return bad_value(setting, "an address or a name");
+    settings.host = setting.value;
+  }
+  if (setting.key == "port") {
+    TRY(settings.port, to_number<std::uint16_t>(setting));
+  }
+  if (setting.key == "execution_providers" && !setting.value.empty()) {
+    TRY(settings.runtime.execution_providers,
+        with_origin(parse_execution_providers(setting.value), setting));
+  }
+  if (setting.key == "graph_optimization") {
+    TRY(settings.runtime.graph_optimization,
+        with_origin(parse_graph_optimization(setting.value), setting));
+  }
+  if (setting.key == "log_level") {
+    TRY(settings.log_level, with_origin(parse_log_level(setting.value), setting));
+    settings.runtime.log_level = settings.log_level;
+  }
+  if (setting.key == "threads") {
+    TRY(settings.runtime.threads, to_number<unsigned>(setting));
+  }
+  if (setting.key == "context") {
+    TRY(settings.runtime.context_tokens, to_number<std::uint32_t>(setting));
+  }
+  return {};
+}
+
+bool is_true(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) {
+    return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  });
+  return text == "true" || text == "1" || text == "yes" || text == "on";
+}
+
+}  // namespace
+
+const std::vector<SettingSpec>& setting_specs() {
+  static const std::vector<SettingSpec> specs = {
+      {"model", "--model", {"ONNX_MODEL_PATH", "ONNX_LOCAL_MODEL"}, ""},
+      {"host", "--host", {}, "127.0.0.1"},
+      {"port", "--port", {"ONNX_PROXY_PORT"}, "3001"},
+      {"execution_providers", "--ep", {"ONNX_EXECUTION_PROVIDERS"}, ""},
+      {"graph_optimization", "--graph-optimization", {"ONNX_GRAPH_OPTIMIZATION"}, "all"},
+      {"threads", "--threads", {"ONNX_THREADS"}, "0"},
+      {"context", "--context", {}, "0"},
+      {"log_level", "--log-level", {"ONNX_LOG_LEVEL"}, "warning"},
+  };
+  return specs;
+}
+
+Result<Settings> resolve_settings(const SettingSources& sources, bool verbose) {
+  Settings settings;
+  for (const SettingSpec& spec : setting_specs()) {
+    TRY(ResolvedSetting setting, resolve(spec, sources));
+    TRY_VOID(apply(setting, settings));
+    settings.resolved.push_back(std::move(setting));
+  }
+  // ONNX Runtime's own verbose messages drown ours: they come with --log-level verbose alone.
+  if (verbose) settings.log_level = LogLevel::kVerbose;
+  if (sources.file) {
+    for (const std::string& key : sources.file->unknown_keys) {
+      settings.warnings.push_back(
+          fmt::format("{}: unknown setting \"{}\"", sources.file->path.string(), key));
+    }
+  }
+  return settings;
+}
+
+Result<void> check_provider_choice(
+    const std::function<std::optional<std::string>(const char*)>& environment) {
+  const auto provider = environment("PROVIDER");
+  if (!provider || *provider == "onnx" || *provider == "local") return {};
+  const auto use_onnx = environment("USE_ONNX");
+  if (use_onnx && is_true(*use_onnx)) return {};
+  return std::unexpected(unsupported(
+      fmt::format("PROVIDER is \"{}\", and this version serves local models only", *provider),
+      "Unset PROVIDER, or set PROVIDER=onnx."));
+}
+
+}  // namespace onnxlocal

@@ -1,0 +1,97 @@
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "cli/program.h"
+#include "model/model_config.h"
+
+namespace onnxlocal {
+
+namespace {
+
+json::object to_json_object(const ModelFolder& folder, const StoredModel& model) {
+  const ModelConfig& config = folder.config;
+  json::array files;
+  for (const ManifestFile& file : model.manifest.files) {
+    files.push_back(json::object{
+        {"name", file.name}, {"size_bytes", file.size_bytes}, {"sha256", file.sha256}});
+  }
+  return {{"name", folder.name},
+          {"path", folder.path.string()},
+          {"size_bytes", model.size_bytes},
+          {"architecture", config.architecture},
+          {"parameters", model.manifest.parameters},
+          {"quantization", model.manifest.quantization},
+          {"context_tokens", config.context_tokens},
+          {"vocabulary_size", config.vocabulary_size},
+          {"layers", config.layers},
+          {"attention_heads", config.attention_heads},
+          {"kv_heads", config.kv_heads},
+          {"head_dim", config.head_dim},
+          {"hidden_size", config.hidden_size},
+          {"licence", model.manifest.licence},
+          {"source", model.manifest.source},
+          {"revision", model.manifest.revision},
+          {"files", std::move(files)},
+          {"problem", model.problem}};
+}
+
+void print_text(const ModelFolder& folder, const StoredModel& model) {
+  const ModelConfig& config = folder.config;
+  std::vector<std::vector<std::string>> rows = {
+      {"name", folder.name},
+      {"folder", folder.path.string()},
+      {"size", human_bytes(model.size_bytes)},
+      {"architecture", config.architecture},
+      {"layers",
+       fmt::format("{}, {} wide, {} heads of {} ({} for keys and values)", config.layers,
+                   config.hidden_size, config.attention_heads, config.head_dim, config.kv_heads)},
+      {"context", fmt::format("{} tokens", config.context_tokens)},
+      {"vocabulary", fmt::format("{} tokens", config.vocabulary_size)}};
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) rows.push_back({name, value});
+  };
+  const Manifest& manifest = model.manifest;
+  if (manifest.parameters > 0) {
+    add("parameters",
+        fmt::format("{:.1f} million", static_cast<double>(manifest.parameters) / 1e6));
+  }
+  add("weights", manifest.quantization);
+  add("licence", manifest.licence);
+  add("source", manifest.source);
+  add("revision", manifest.revision);
+  add("problem", model.problem);
+  for (const ManifestFile& file : manifest.files) {
+    add("file", fmt::format("{} ({})", file.name, human_bytes(file.size_bytes)));
+  }
+  fmt::print("{}", table(rows));
+}
+
+Result<ExitCode> run_show(const std::string& name, bool is_json, const CommandContext& context) {
+  const std::string& wanted = name.empty() ? context.settings.model : name;
+  TRY(const ModelFolder folder, context.store.resolve(wanted));
+  const StoredModel model = read_stored_model(folder.path);
+  if (is_json) {
+    print_json(to_json_object(folder, model));
+  } else {
+    print_text(folder, model);
+  }
+  return model.problem.empty() ? ExitCode::kOk : ExitCode::kFailure;
+}
+
+}  // namespace
+
+void add_show(CLI::App& app, CommandLine& line) {
+  CLI::App* command = app.add_subcommand("show", "Show what a model is");
+  const auto name = std::make_shared<std::string>();
+  command->add_option("MODEL", *name, "A name, a model folder or a file; else the default model");
+  line.add_json(*command);
+  command->footer("Example:\n  onnx-local show smollm2-135m-instruct");
+  command->callback([name, &line] {
+    line.command = [name, &line](CommandContext& context) {
+      return run_show(*name, line.is_json, context);
+    };
+  });
+}
+
+}  // namespace onnxlocal
