@@ -1,6 +1,8 @@
 #pragma once
 
+#include <ctime>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,10 +19,12 @@ namespace onnxlocal {
 struct ChatTemplateOptions {
   std::string bos_token;
   std::string eos_token;
+  /// What `strftime_now` of a template sees; the local time of each rendering where empty.
+  std::optional<std::tm> now;
 };
 
-/// A piece of a rendered prompt: template text (may spell special tokens) or a client's text (never
-/// does).
+/// A piece of a rendered prompt: one special token that the template wrote (`kParsed`), or text
+/// between them (`kAsText`), be it the template's or a client's.
 struct PromptPiece {
   std::string text;
   SpecialTokens special = SpecialTokens::kParsed;
@@ -28,8 +32,17 @@ struct PromptPiece {
 };
 
 /// A Jinja chat template, rendered with minijinja as Hugging Face does with jinja2 (trim_blocks,
-/// lstrip_blocks, `raise_exception`, `strftime_now`, string methods by pycompat). Immutable, any
-/// thread. Rendering has limits on depth, steps and output size, so that a hostile template ends.
+/// lstrip_blocks, `raise_exception`, `strftime_now`, `tojson`, loop controls, string methods by
+/// pycompat). Immutable, any thread.
+///
+/// A client's text never becomes a special token, yet the template sees the true text, and text is
+/// tokenized across the seams of template and client as Hugging Face does. Before it is compiled,
+/// special tokens in the template's source become stand-ins that no text from outside can hold, and
+/// the tokenizer takes stand-ins alone for special tokens (crates/text/src/stand_in.rs). Rejected:
+/// client text between markers, since templates trim, split and search it; tokenizing client text
+/// apart, since "system\n" and "You" would be other tokens than in training.
+///
+/// Rendering has limits on depth, steps, memory and output size, so that a hostile template ends.
 class ChatTemplate {
  public:
   /// Errors: model_corrupt (the template does not compile: says where).
@@ -37,14 +50,16 @@ class ChatTemplate {
                                                              ChatTemplateOptions options);
   ~ChatTemplate();
 
-  /// Renders `messages`; client text is kept apart from template text. A trailing assistant message
-  /// is left open, to be continued; otherwise the generation prompt is added.
-  /// A template that refuses a system role gets the system text in front of the first user message.
+  /// Renders `messages` for the special tokens of `tokenizer`. The text blocks of a message are
+  /// joined by a line break. A trailing assistant message is left open, to be continued; otherwise
+  /// the generation prompt is added. A template that refuses or drops system messages gets the
+  /// system text in front of the first user message; one that refuses neighbours of one role gets
+  /// them joined.
   /// Errors: invalid_request (the template's own `raise_exception`), internal.
-  Result<std::vector<PromptPiece>> render(std::span<const Message> messages) const;
+  Result<std::vector<PromptPiece>> render(std::span<const Message> messages,
+                                          const Tokenizer& tokenizer) const;
 
-  /// `render`, then tokens: each piece is tokenized by its kind, adjacent pieces of the same kind
-  /// as one text.
+  /// The tokens of `render`. The same errors, and too_large.
   Result<std::vector<TokenId>> render_tokens(std::span<const Message> messages,
                                              const Tokenizer& tokenizer) const;
 

@@ -1,0 +1,18 @@
+//! Tokenizers, chat templates and grammars for onnx-local.
+//!
+//! The rules of the C ABI (`include/onnxlocal_text.h`) live in `ffi`; everything else is plain Rust:
+//! * `tokenizer`, `stand_in`: text to tokens, with the one rule that matters for safety: the spelling
+//!   of a special token is ordinary text unless a template wrote it.
+//! * `vocabulary`, `token_stream`: tokens to text, a token at a time.
+//! * `chat_template`, `environment`: messages to a prompt, as Hugging Face does with jinja2.
+//! * `grammar`: which tokens may come next under a JSON schema.
+
+pub mod chat_template;
+pub mod environment;
+pub mod error;
+pub mod ffi;
+pub mod grammar;
+pub mod stand_in;
+pub mod token_stream;
+pub mod tokenizer;
+pub mod vocabulary;
