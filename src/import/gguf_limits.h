@@ -23,5 +23,8 @@ inline constexpr std::uint32_t kAlignmentMax = std::uint32_t{1} << 21;
 inline constexpr std::uint32_t kAlignmentDefault = 32;
 /// The largest vocabularies have about 260,000 tokens; several times that still fits.
 inline constexpr std::uint64_t kVocabularyMax = std::uint64_t{1} << 21;
+/// The longest tokens of real vocabularies are runs of some hundred spaces or dashes. The work to
+/// make merges from scores grows with its square.
+inline constexpr std::uint64_t kTokenBytesMax = 1024;
 
 }  // namespace onnxlocal::gguf_limits
