@@ -68,7 +68,8 @@ class Decoder {
   /// Runs one batch of steps and appends their keys and values to the slots.
   ///   REQUIRES: the steps keep `limits()`; slots are distinct and have room.
   ///   returns:  logits [rows, vocabulary_size], valid until the next call
-  ///   errors:   internal (the execution provider failed; the slots named in `steps` are then empty)
+  ///   errors:   internal (the execution provider failed; the slots named in `steps` are then
+  ///   empty)
   virtual Result<Logits> forward(std::span<const Step> steps) = 0;
 
   /// Tokens whose keys and values the slot holds.

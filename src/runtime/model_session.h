@@ -16,13 +16,14 @@ namespace onnxlocal {
 /// A decoder, and how it came to be.
 struct LoadedDecoder {
   std::unique_ptr<Decoder> decoder;
-  std::string execution_provider;     ///< The one that took the session: "cpu", "cuda", ...
-  std::vector<std::string> warnings;  ///< One for each provider that was tried and failed, with why.
+  std::string execution_provider;  ///< The one that took the session: "cpu", "cuda", ...
+  std::vector<std::string>
+      warnings;  ///< One for each provider that was tried and failed, with why.
 };
 
 /// Opens the model on the first execution provider of `options` that takes it and passes a first
-/// run. Any thread. Errors: model_corrupt, unsupported, unavailable (no provider took it: why, each),
-/// cancelled, disk_full (no room for the sidecar).
+/// run. Any thread. Errors: model_corrupt, unsupported, unavailable (no provider took it: why,
+/// each), cancelled, disk_full (no room for the sidecar).
 Result<LoadedDecoder> load_decoder(const ModelFolder& folder, const RuntimeOptions& options,
                                    std::stop_token stop = {}, const ProgressSink& progress = {});
 

@@ -1,0 +1,142 @@
+#include "runtime/model_session.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <onnx/onnx_pb.h>
+
+#include "model/onnx_file.h"
+#include "runtime/decoder_growing.h"
+#include "runtime/decoder_shared.h"
+#include "runtime/execution_providers.h"
+#include "runtime/graph_inspection.h"
+#include "runtime/open_session.h"
+#include "runtime/stock_cpu_rewrite.h"
+
+namespace onnxlocal {
+
+namespace {
+
+/// Most bytes that the logits of one chunk may take, where the graph computes them for every
+/// position: a 512-token chunk of a 150,000-token vocabulary would need 300 MB.
+constexpr std::size_t kChunkLogitsBytesMax = std::size_t{128} << 20;
+constexpr std::uint32_t kChunkTokensMin = 16;
+
+/// What is tried on each execution provider.
+struct Attempt {
+  const ModelFolder& folder;
+  const RuntimeOptions& options;
+  const onnx::ModelProto& model;
+  std::stop_token stop;
+  const ProgressSink& progress;
+};
+
+DecoderSizes sizes_of(const Attempt& attempt, const GraphInterface& graph) {
+  const std::uint32_t window = attempt.folder.config.context_tokens;
+  const std::uint32_t wanted = attempt.options.context_tokens;
+  DecoderSizes sizes;
+  sizes.slots = std::max(attempt.options.slots, 1U);
+  sizes.slot_tokens_max = wanted == 0 ? window : (window == 0 ? wanted : std::min(wanted, window));
+  std::size_t chunk = std::max(attempt.options.chunk_tokens_max, 1U);
+  if (!graph.has_logits_positions) {
+    const std::size_t row = graph.vocabulary_size * element_bytes(graph.logits_type);
+    chunk = std::min(chunk, std::max<std::size_t>(kChunkLogitsBytesMax / row, kChunkTokensMin));
+  }
+  sizes.chunk_tokens_max =
+      static_cast<std::uint32_t>(std::min<std::size_t>(chunk, sizes.slot_tokens_max));
+  return sizes;
+}
+
+/// One token through the whole model: a provider may take a session and fail when it runs.
+Result<void> check_first_run(Decoder& decoder, const ModelConfig& config) {
+  const std::array<TokenId, 1> tokens{config.bos_token.value_or(0)};
+  const std::array<Step, 1> steps{Step{.slot = SlotId{0}, .tokens = tokens}};
+  TRY(const Logits logits, decoder.forward(steps));
+  if (!std::ranges::all_of(logits.values, [](float x) { return std::isfinite(x); })) {
+    return std::unexpected(internal_error("the first run gave logits that are not numbers"));
+  }
+  decoder.truncate(SlotId{0}, 0);
+  return {};
+}
+
+Result<std::unique_ptr<Decoder>> load_on(const Attempt& attempt,
+                                         const ExecutionProviderChoice& choice) {
+  PreparedModel prepared{.file = attempt.folder.model_file(), .weights = "exact", .temporary = {}};
+  if (is_stock_cpu(choice) && needs_eight_bit_weights(attempt.model)) {
+    TRY(prepared,
+        prepare_eight_bit_model(attempt.folder, attempt.model, attempt.options.cache_folder,
+                                attempt.stop, attempt.progress));
+  }
+  TRY(OpenSession session, open_session(prepared.file, choice, attempt.options, attempt.stop));
+  const ModelConfig& config = attempt.folder.config;
+  TRY(const GraphInterface graph, inspect_session(session.session, config));
+  const DecoderSizes sizes = sizes_of(attempt, graph);
+  if (sizes.slot_tokens_max == 0) {
+    return std::unexpected(model_corrupt("the model's context window is not known",
+                                         "set it in genai_config.json: model.context_length"));
+  }
+  const std::string kind = fmt::format("{}-{}", choice.name, prepared.weights);
+  std::unique_ptr<Decoder> decoder;
+  if (has_group_query_attention(attempt.model)) {
+    const ProviderOptions provider_options = [&](Ort::Env& environment) {
+      return make_provider_options(environment, choice, attempt.options);
+    };
+    TRY(decoder,
+        make_shared_decoder(std::move(session), config, graph, sizes, kind, provider_options));
+  } else {
+    decoder = make_growing_decoder(std::move(session), config, graph, sizes, kind);
+  }
+  TRY_VOID(check_first_run(*decoder, config));
+  return decoder;
+}
+
+/// Why no provider took the model. What the stock provider says of the model itself is the answer:
+/// another provider cannot mend a file.
+Error no_provider(const Error& last, const std::vector<std::string>& reasons) {
+  if (last.code == ErrorCode::kModelCorrupt || last.code == ErrorCode::kUnsupported ||
+      last.code == ErrorCode::kDiskFull) {
+    return last;
+  }
+  return unavailable(
+      fmt::format("no execution provider runs the model: {}", fmt::join(reasons, "; ")), last.hint);
+}
+
+}  // namespace
+
+Result<LoadedDecoder> load_decoder(const ModelFolder& folder, const RuntimeOptions& options,
+                                   std::stop_token stop, const ProgressSink& progress) {
+  onnx::ModelProto model;
+  TRY_VOID(read_onnx_file(folder.model_file(), model));
+  TRY_VOID(check_external_data(model, folder.model_file().parent_path()));
+  const std::vector<ExecutionProviderChoice> choices = options.execution_providers.empty()
+                                                           ? default_execution_providers()
+                                                           : options.execution_providers;
+  const Attempt attempt{folder, options, model, stop, progress};
+  std::vector<std::string> reasons;
+  Error last;
+  for (const ExecutionProviderChoice& choice : choices) {
+    if (stop.stop_requested()) return std::unexpected(cancelled());
+    auto decoder = load_on(attempt, choice);
+    if (decoder) {
+      return LoadedDecoder{.decoder = *std::move(decoder),
+                           .execution_provider = choice.name,
+                           .warnings = std::move(reasons)};
+    }
+    last = std::move(decoder).error();
+    if (last.code == ErrorCode::kCancelled) return std::unexpected(std::move(last));
+    reasons.push_back(fmt::format("execution provider {}: {}", choice.name, last.message));
+    if (&choice != &choices.back()) {
+      LOG_WARNING("{}; trying {}", reasons.back(), (&choice + 1)->name);
+    }
+  }
+  return std::unexpected(no_provider(last, reasons));
+}
+
+}  // namespace onnxlocal
