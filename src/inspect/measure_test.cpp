@@ -35,7 +35,8 @@ TEST(Measure, LeavesOutWhatIsNotAskedFor) {
 
 TEST(Measure, RefusesWhatDoesNotFit) {
   CountingDecoder decoder(2, 64, 64);
-  const auto deep = measure_decoder(decoder, {.prompt_tokens = 40, .depth_tokens = 30});
+  const auto deep =
+      measure_decoder(decoder, {.prompt_tokens = 40, .generate_tokens = 8, .depth_tokens = 30});
   ASSERT_FALSE(deep);
   EXPECT_THAT(deep.error().message, HasSubstr("70"));
   EXPECT_FALSE(measure_decoder(decoder, {.prompt_tokens = 8, .generate_tokens = 8, .streams = 3}));
