@@ -5,31 +5,17 @@
 
 #include <gtest/gtest.h>
 
-#include "base/file_system.h"
 #include "base/utf8.h"
+#include "text/test_tokenizer.h"
 
 namespace onnxlocal {
 namespace {
 
+using test::byte_tokenizer;
+using test::bytes_of;
+
 constexpr TokenId kImStart = 257;
 constexpr TokenId kImEnd = 258;
-
-std::string test_data(const std::string& name) {
-  return std::string(ONNXLOCAL_TEST_DATA) + "/" + name;
-}
-
-std::shared_ptr<const Tokenizer> byte_tokenizer() {
-  return Tokenizer::load(test_data("byte_tokenizer.json")).value();
-}
-
-/// Each byte of `text` as the byte tokenizer's token.
-std::vector<TokenId> bytes_of(std::string_view text) {
-  std::vector<TokenId> tokens;
-  for (const char byte : text) {
-    tokens.push_back(static_cast<unsigned char>(byte));
-  }
-  return tokens;
-}
 
 std::string stream_all(const Tokenizer& tokenizer, std::span<const TokenId> tokens) {
   TokenStream stream = tokenizer.stream();
@@ -63,6 +49,23 @@ TEST(Tokenizer, TextCannotSmuggleItsOwnMarkersIn) {
     EXPECT_EQ(byte_tokenizer()->encode(stand_in, special).value(), bytes_of("\uFFFD\U00100001"));
   }
   EXPECT_EQ(byte_tokenizer()->encode("\uFDD0", SpecialTokens::kAsText).value(), bytes_of("\uFDD0"));
+}
+
+TEST(Tokenizer, ControlTokensWithoutTheFlagCountAsSpecial) {
+  const auto tokenizer = byte_tokenizer({"<|fim_prefix|>", "<think>"}, /*special=*/false);
+  EXPECT_EQ(tokenizer->encode("<|fim_prefix|>", SpecialTokens::kAsText).value(),
+            bytes_of("<|fim_prefix|>"));
+  EXPECT_EQ(tokenizer->encode("<|fim_prefix|>", SpecialTokens::kParsed).value(),
+            std::vector<TokenId>{259});
+  // Others without it are text, tokenized as in training.
+  EXPECT_EQ(tokenizer->encode("<think>", SpecialTokens::kAsText).value(),
+            std::vector<TokenId>{260});
+  EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{259, 260}).value(), "<think>");
+}
+
+TEST(Tokenizer, ALongWordTakesLinearTime) {
+  const std::string word(100'000, 'a');
+  EXPECT_EQ(byte_tokenizer()->encode(word, SpecialTokens::kAsText).value().size(), word.size());
 }
 
 TEST(Tokenizer, KnowsItsTokens) {
@@ -114,6 +117,21 @@ TEST(TokenStream, IllFormedBytesBecomeReplacementCharacters) {
     EXPECT_EQ(stream_all(*byte_tokenizer(), tokens), to_valid_utf8(bytes));
     EXPECT_EQ(byte_tokenizer()->decode(tokens).value(), to_valid_utf8(bytes));
   }
+}
+
+TEST(TokenStream, SentencePieceLosesItsFirstSpaceAlone) {
+  const auto tokenizer = Tokenizer::from_json(test::read("sentencepiece_tokenizer.json")).value();
+  const std::string text = "the  the 漢é€";
+  const auto tokens = tokenizer->encode(text, SpecialTokens::kAsText).value();
+  EXPECT_EQ(tokens.front(), tokenizer->token_id("▁the").value());
+  EXPECT_EQ(tokens.back(), tokenizer->token_id("<0xAC>").value());
+  EXPECT_EQ(stream_all(*tokenizer, tokens), text);
+  EXPECT_EQ(tokenizer->decode(tokens).value(), text);
+
+  TokenStream stream = tokenizer->stream();
+  EXPECT_EQ(stream.push(tokenizer->token_id("▁the").value()).value(), "the");
+  EXPECT_EQ(stream.push(tokenizer->token_id("<0xE2>").value()).value(), "");
+  EXPECT_EQ(stream.push(tokenizer->token_id("▁the").value()).value(), "\uFFFD the");
 }
 
 TEST(TokenStream, OutlivesItsTokenizer) {

@@ -12,13 +12,16 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use minijinja::value::Value;
 use minijinja::{context, Environment, Error};
 
 use crate::environment::{self, raised, NOW, TEMPLATE};
 use crate::error::{Result, Status, TextError};
+use crate::limits;
 use crate::stand_in::{without_markers, BREAK, OPEN_END};
 use crate::tokenizer::Core;
 
@@ -26,6 +29,11 @@ const SOURCE_BYTES_MAX: usize = 1 << 20;
 const OUTPUT_BYTES_MAX: usize = crate::tokenizer::TEXT_BYTES_MAX;
 /// Between system text and what it is put in front of.
 const PARAGRAPH: &str = "\n\n";
+/// Memory of one rendering, and for each byte of text; a plain template takes about six times the
+/// text.
+const MEMORY_BYTES: usize = 64 << 20;
+const MEMORY_PER_BYTE: usize = 32;
+const TIME_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -53,12 +61,16 @@ pub struct Message {
 /// See `environment::strftime_now`.
 pub type Now = [i32; 8];
 
-pub struct ChatTemplate {
+pub struct ChatTemplate(Arc<Shared>);
+
+struct Shared {
     source: String,
     bos_token: String,
     eos_token: String,
     /// Compiled for the tokenizer that asked last: in practice there is one.
     bound: Mutex<Option<Arc<Bound>>>,
+    /// It went over a limit once, and is not run again.
+    is_given_up: AtomicBool,
 }
 
 /// A template whose special tokens are those of one tokenizer.
@@ -90,18 +102,35 @@ impl ChatTemplate {
             )));
         }
         environment::compile(source).map_err(|error| corrupt(&error))?;
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             source: source.to_string(),
             bos_token: bos_token.to_string(),
             eos_token: eos_token.to_string(),
             bound: Mutex::new(None),
-        })
+            is_given_up: AtomicBool::new(false),
+        })))
     }
 
     /// The prompt, special tokens as stand-ins of `core`.
-    pub fn render(&self, core: &Arc<Core>, messages: &[Message], now: Now) -> Result<String> {
+    pub fn render(&self, core: &Arc<Core>, messages: Vec<Message>, now: Now) -> Result<String> {
+        let given_up = || TextError::internal("chat template: over its limits of memory or time");
+        if self.0.is_given_up.load(Ordering::Relaxed) {
+            return Err(given_up());
+        }
+        let text_bytes: usize = messages.iter().map(|message| message.text.len()).sum();
+        let (shared, core) = (self.0.clone(), core.clone());
+        let memory = MEMORY_BYTES + MEMORY_PER_BYTE * text_bytes;
+        let rendered = limits::run(memory, TIME_MAX, move || shared.render(&core, messages, now))?;
+        rendered.unwrap_or_else(|| {
+            self.0.is_given_up.store(true, Ordering::Relaxed);
+            Err(given_up())
+        })
+    }
+}
+
+impl Shared {
+    fn render(&self, core: &Arc<Core>, mut messages: Vec<Message>, now: Now) -> Result<String> {
         let bound = self.bind(core)?;
-        let mut messages: Vec<Message> = messages.to_vec();
         for message in &mut messages {
             if let Cow::Owned(text) = without_markers(&message.text) {
                 message.text = text;
@@ -122,18 +151,19 @@ impl ChatTemplate {
     }
 
     fn bind(&self, core: &Arc<Core>) -> Result<Arc<Bound>> {
-        let mut bound = self.bound.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(bound) = bound.as_ref().filter(|bound| Arc::ptr_eq(&bound.core, core)) {
+        let lock = || self.bound.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(bound) = lock().as_ref().filter(|bound| Arc::ptr_eq(&bound.core, core)) {
             return Ok(bound.clone());
         }
+        // Not under the lock: the template runs here, and may never return (`limits`).
         let fresh = Arc::new(Bound::new(self, core)?);
-        *bound = Some(fresh.clone());
+        *lock() = Some(fresh.clone());
         Ok(fresh)
     }
 }
 
 impl Bound {
-    fn new(template: &ChatTemplate, core: &Arc<Core>) -> Result<Self> {
+    fn new(template: &Shared, core: &Arc<Core>) -> Result<Self> {
         let source = core.stand_ins.sanitize(&template.source);
         let source = core.stand_ins.parse_template(&source);
         let variable = |token: &str| {
@@ -168,11 +198,15 @@ impl Bound {
             return Ok(text);
         }
         let spellings = self.core.stand_ins.spellings();
-        let first: Vec<char> = spelled.iter().filter_map(|&i| spellings[i].chars().next()).collect();
+        let first: Vec<char> =
+            spelled.iter().filter_map(|&i| spellings[i].chars().next()).collect();
         let last: Vec<char> = spelled.iter().filter_map(|&i| spellings[i].chars().last()).collect();
         let broken: Vec<Message> = messages
             .iter()
-            .map(|message| Message { role: message.role, text: broken(&message.text, &first, &last) })
+            .map(|message| Message {
+                role: message.role,
+                text: broken(&message.text, &first, &last),
+            })
             .collect();
         let rendered = self.render_open_ended(&broken, now)?;
         match self.core.stand_ins.parse(&rendered) {
@@ -258,7 +292,11 @@ fn broken(text: &str, first: &[char], last: &[char]) -> String {
 }
 
 /// Joins neighbours of one role; true where there were any.
-fn merge_adjacent(messages: &mut Vec<Message>, which: impl Fn(Role) -> bool, between: &str) -> bool {
+fn merge_adjacent(
+    messages: &mut Vec<Message>,
+    which: impl Fn(Role) -> bool,
+    between: &str,
+) -> bool {
     let before = messages.len();
     let mut merged: Vec<Message> = Vec::with_capacity(before);
     for message in messages.drain(..) {

@@ -145,13 +145,21 @@ impl PythonFormat {
         write!(writer, "\n{:width$}", "", width = width * self.depth)
     }
 
-    fn open<W: ?Sized + std::io::Write>(&mut self, w: &mut W, bracket: &[u8]) -> std::io::Result<()> {
+    fn open<W: ?Sized + std::io::Write>(
+        &mut self,
+        w: &mut W,
+        bracket: &[u8],
+    ) -> std::io::Result<()> {
         self.depth += 1;
         self.has_value = false;
         w.write_all(bracket)
     }
 
-    fn close<W: ?Sized + std::io::Write>(&mut self, w: &mut W, bracket: &[u8]) -> std::io::Result<()> {
+    fn close<W: ?Sized + std::io::Write>(
+        &mut self,
+        w: &mut W,
+        bracket: &[u8],
+    ) -> std::io::Result<()> {
         self.depth -= 1;
         if self.has_value {
             self.new_line(w)?;
@@ -231,8 +239,18 @@ impl serde_json::ser::Formatter for PythonFormat {
 const DAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// `datetime.now().strftime(format)`, in English. `NOW` is [year, month 1-12, day, hour, minute,
@@ -310,15 +328,19 @@ mod tests {
             "[\n  1,\n  2.5,\n  true,\n  null\n]"
         );
         assert_eq!(
-            render("{{ value | tojson(sort_keys=true, ensure_ascii=true, separators=(',', ':')) }}"),
+            render(
+                "{{ value | tojson(sort_keys=true, ensure_ascii=true, separators=(',', ':')) }}"
+            ),
             r#"{"a":[1,2.5,true,null],"b":"\u00e9<","o":{}}"#
         );
     }
 
     #[test]
     fn time_is_written_as_python_does() {
-        assert_eq!(render("{{ strftime_now('%d %b %Y, %A %I:%M %p %-d %%') }}"),
-            "05 Jul 2024, Friday 01:04 PM 5 %");
+        assert_eq!(
+            render("{{ strftime_now('%d %b %Y, %A %I:%M %p %-d %%') }}"),
+            "05 Jul 2024, Friday 01:04 PM 5 %"
+        );
     }
 
     #[test]

@@ -358,7 +358,7 @@ pub unsafe extern "C" fn onnxlocal_template_render(
     unsafe {
         run(error, || {
             let messages = owned_messages(messages, count)?;
-            let prompt = template.render(&tokenizer.core, &messages, *now)?;
+            let prompt = template.render(&tokenizer.core, messages, *now)?;
             let mut flat = String::with_capacity(prompt.len());
             let mut ends = Vec::new();
             for (piece, is_special) in tokenizer.core.stand_ins.pieces(&prompt) {
@@ -390,7 +390,7 @@ pub unsafe extern "C" fn onnxlocal_template_render_tokens(
     unsafe {
         run(error, || {
             let messages = owned_messages(messages, count)?;
-            let prompt = template.render(&tokenizer.core, &messages, *now)?;
+            let prompt = template.render(&tokenizer.core, messages, *now)?;
             let (data, size) = leak(tokenizer.core.encode_with_stand_ins(&prompt)?);
             *tokens = Tokens { data, size };
             Ok(())

@@ -82,8 +82,8 @@ impl GrammarFactory {
         }
         let vocabulary_size = core.vocabulary.size();
         let environment: TokEnv = Arc::new(Environment::new(core));
-        let mut factory =
-            ParserFactory::new_simple(&environment).map_err(|e| TextError::internal(e.to_string()))?;
+        let mut factory = ParserFactory::new_simple(&environment)
+            .map_err(|e| TextError::internal(e.to_string()))?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
         Ok(Self { factory, vocabulary_size })
@@ -150,7 +150,8 @@ impl GrammarMatcher {
     }
 
     pub fn commit(&mut self, token: TokenId) -> Result<()> {
-        let refused = || TextError::invalid(format!("the grammar does not allow token {token} here"));
+        let refused =
+            || TextError::invalid(format!("the grammar does not allow token {token} here"));
         if token as usize >= self.vocabulary_size {
             return Err(refused());
         }

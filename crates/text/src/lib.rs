@@ -4,7 +4,8 @@
 //! * `tokenizer`, `stand_in`: text to tokens, with the one rule that matters for safety: the spelling
 //!   of a special token is ordinary text unless a template wrote it.
 //! * `vocabulary`, `token_stream`: tokens to text, a token at a time.
-//! * `chat_template`, `environment`: messages to a prompt, as Hugging Face does with jinja2.
+//! * `chat_template`, `environment`, `limits`: messages to a prompt, as Hugging Face does with
+//!   jinja2; a hostile template ends.
 //! * `grammar`: which tokens may come next under a JSON schema.
 
 pub mod chat_template;
@@ -12,6 +13,7 @@ pub mod environment;
 pub mod error;
 pub mod ffi;
 pub mod grammar;
+pub mod limits;
 pub mod stand_in;
 pub mod token_stream;
 pub mod tokenizer;

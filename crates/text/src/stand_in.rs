@@ -185,7 +185,10 @@ mod tests {
     #[test]
     fn parsing_takes_the_longest_spelling() {
         let s = stand_ins();
-        assert_eq!(s.pieces(&s.parse("a<|im_end|>2b")), [("a", false), ("<|im_end|>2", true), ("b", false)]);
+        assert_eq!(
+            s.pieces(&s.parse("a<|im_end|>2b")),
+            [("a", false), ("<|im_end|>2", true), ("b", false)]
+        );
         assert_eq!(s.parse("plain"), "plain");
     }
 

@@ -56,7 +56,9 @@ impl Tokenizer {
 fn is_control(token: &AddedToken) -> bool {
     let content = token.content.as_str();
     let is_between = |open: &str, close: &str| {
-        content.len() > open.len() + close.len() && content.starts_with(open) && content.ends_with(close)
+        content.len() > open.len() + close.len()
+            && content.starts_with(open)
+            && content.ends_with(close)
     };
     token.special || is_between("<|", "|>") || is_between("<｜", "｜>")
 }
@@ -85,8 +87,10 @@ impl Core {
         if (stand_in_id as usize) < vocabulary.size() {
             return Err(TextError::new(
                 Status::Unsupported,
-                format!("the vocabulary skips ids: {} is the highest, {stand_in_id} is free",
-                    vocabulary.size() - 1),
+                format!(
+                    "the vocabulary skips ids: {} is the highest, {stand_in_id} is free",
+                    vocabulary.size() - 1
+                ),
             ));
         }
         let special_ids = specials.iter().map(|(id, _)| *id).collect();
@@ -166,9 +170,7 @@ impl Core {
     }
 
     pub fn decode_by_library(&self, ids: &[u32]) -> Result<String> {
-        self.hf
-            .decode(ids, true)
-            .map_err(|error| TextError::internal(format!("decoding: {error}")))
+        self.hf.decode(ids, true).map_err(|error| TextError::internal(format!("decoding: {error}")))
     }
 
     pub fn token_id(&self, content: &str) -> Option<u32> {

@@ -55,7 +55,9 @@ impl Vocabulary {
         for token in by_id {
             let special = !token.is_empty() && is_special(token);
             match decoding {
-                Decoding::ByteLevel if !special => push_byte_level(token, &byte_of, &mut result.bytes),
+                Decoding::ByteLevel if !special => {
+                    push_byte_level(token, &byte_of, &mut result.bytes)
+                }
                 Decoding::SentencePiece { .. } if !special => {
                     push_sentence_piece(token, space, &mut result.bytes)
                 }
