@@ -8,6 +8,7 @@ if(CCACHE)
 endif()
 
 option(ONNXLOCAL_WERROR "Treat warnings as errors" ON)
+option(ONNXLOCAL_FUZZ "Build fuzz targets for libFuzzer (clang)" OFF)
 set(ONNXLOCAL_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=: address,undefined or thread")
 
 add_library(onnxlocal_options INTERFACE)

@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/descriptor.h"
+
 namespace onnxlocal {
 
 namespace {
@@ -35,25 +37,6 @@ Error system_error(std::string_view what, const fs::path& path, int number) {
     default: return internal_error(std::move(message));
   }
 }
-
-/// Owns a descriptor.
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  ~Descriptor() { close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int number() const { return number_; }
-  bool is_open() const { return number_ >= 0; }
-  void close() {
-    if (number_ >= 0) ::close(number_);
-    number_ = -1;
-  }
-
- private:
-  int number_;
-};
 
 /// A name that no other call in any process uses at the same time.
 fs::path temporary_beside(const fs::path& path, std::string_view kind) {
@@ -79,13 +62,13 @@ Result<void> make_folders(const fs::path& folder) {
   return {};
 }
 
-/// Locks a folder for as long as the descriptor is open; -1 where another holder has it.
-int lock_folder(const fs::path& folder) {
-  const int number = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (number < 0) return -1;
-  if (::flock(number, LOCK_EX | LOCK_NB) == 0) return number;
-  ::close(number);
-  return -1;
+/// Locks a folder for as long as the descriptor is open; none where another holder has it.
+Descriptor lock_folder(const fs::path& folder) {
+  Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.is_open() && ::flock(descriptor.number(), LOCK_EX | LOCK_NB) != 0) {
+    descriptor.close();
+  }
+  return descriptor;
 }
 
 /// Removes the staging folders of `target` that nobody holds: a process that crashed left them.
@@ -94,7 +77,7 @@ void remove_abandoned(const fs::path& target) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(parent_of(target), error)) {
     if (!entry.path().filename().string().starts_with(prefix)) continue;
-    const Descriptor lock(lock_folder(entry.path()));
+    const Descriptor lock = lock_folder(entry.path());
     if (lock.is_open()) fs::remove_all(entry.path(), error);
   }
 }
@@ -223,15 +206,15 @@ Result<void> FileWriter::commit() {
   return {};
 }
 
-StagedFolder::StagedFolder(fs::path staging, fs::path target, int lock)
-    : staging_(std::move(staging)), target_(std::move(target)), lock_(lock) {}
+StagedFolder::StagedFolder(fs::path staging, fs::path target, Descriptor lock)
+    : staging_(std::move(staging)), target_(std::move(target)), lock_(std::move(lock)) {}
 
 StagedFolder::~StagedFolder() { discard(); }
 
 StagedFolder::StagedFolder(StagedFolder&& other) noexcept
     : staging_(std::exchange(other.staging_, {})),
       target_(std::exchange(other.target_, {})),
-      lock_(std::exchange(other.lock_, -1)) {}
+      lock_(std::move(other.lock_)) {}
 
 StagedFolder& StagedFolder::operator=(StagedFolder&& other) noexcept {
   std::swap(staging_, other.staging_);
@@ -246,8 +229,8 @@ Result<StagedFolder> StagedFolder::create(const fs::path& target) {
   remove_abandoned(target);
   fs::path staging = temporary_beside(target, "staging");
   TRY_VOID(make_folders(staging));
-  const int lock = lock_folder(staging);
-  return StagedFolder(std::move(staging), target, lock);
+  Descriptor lock = lock_folder(staging);
+  return StagedFolder(std::move(staging), target, std::move(lock));
 }
 
 Result<void> StagedFolder::commit() {
@@ -277,8 +260,7 @@ void StagedFolder::discard() {
   std::error_code ignored;
   if (!staging_.empty()) fs::remove_all(staging_, ignored);
   staging_.clear();
-  if (lock_ >= 0) ::close(lock_);
-  lock_ = -1;
+  lock_.close();
 }
 
 Result<std::uint64_t> free_disk_bytes(const fs::path& path) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/descriptor.h"
 #include "base/result.h"
 
 namespace onnxlocal {
@@ -75,12 +76,12 @@ class StagedFolder {
   Result<void> commit();
 
  private:
-  StagedFolder(std::filesystem::path staging, std::filesystem::path target, int lock);
+  StagedFolder(std::filesystem::path staging, std::filesystem::path target, Descriptor lock);
   void discard();
 
   std::filesystem::path staging_;
   std::filesystem::path target_;
-  int lock_ = -1;  // A descriptor: while it is open, others know that the folder is in use.
+  Descriptor lock_;  // While it is open, others know that the folder is in use.
 };
 
 /// Bytes that may still be written where `path` (or its nearest existing parent) lies.

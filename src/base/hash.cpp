@@ -11,10 +11,10 @@
 #include <chrono>
 #include <cstring>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/descriptor.h"
 
 namespace onnxlocal {
 
@@ -36,20 +36,6 @@ std::uint64_t load(const std::byte* bytes) {
   std::memcpy(&word, bytes, sizeof(word));
   return word;
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
 
 std::string system_message(int number) { return std::generic_category().message(number); }
 
@@ -92,7 +78,7 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
 Result<std::string> sha256_file(const std::filesystem::path& path, std::stop_token stop,
                                 const ProgressSink& progress) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.number() < 0) {
+  if (!file.is_open()) {
     const int number = errno;
     const std::string message = fmt::format("{}: {}", path.string(), system_message(number));
     return std::unexpected(number == ENOENT ? not_found(message) : internal_error(message));
