@@ -146,6 +146,20 @@ void collect_from(std::span<const float> weights, float least, std::vector<Candi
   }
 }
 
+/// Collects all of the nucleus, and not much more.
+void collect_nucleus(SamplerScratch& scratch, double top_p, double total) {
+  // Mostly the nucleus is a few tokens. It is among those collected if they weigh enough.
+  constexpr float kLight = 1e-3F;
+  collect_from(scratch.weights, kLight, scratch.candidates);
+  double sum = 0;
+  for (const Candidate& candidate : scratch.candidates) sum += candidate.weight;
+  if (sum >= top_p * total) return;
+  // Otherwise: all tokens lighter than (1 - top_p) * total / n together weigh less than what top_p
+  // may drop, so they are never in it. A bit less, for rounding.
+  const double least = (1.0 - top_p) * total / static_cast<double>(scratch.weights.size());
+  collect_from(scratch.weights, static_cast<float>(least * 0.999), scratch.candidates);
+}
+
 double log_sum_exp(std::span<const float> logits, float best, SamplerScratch& scratch) {
   return best + std::log(exponentiate(logits, best, 1.0F, scratch.weights, scratch.block_sums));
 }
@@ -277,12 +291,11 @@ TokenId Sampler::draw(std::span<const float> logits, float best, SamplerScratch&
   } else {
     total = exponentiate(logits, best, scale, scratch.weights, scratch.block_sums);
     if (!has_top_p && options_.min_p <= 0.0F) return at_share(scratch, total, share);
-    // All tokens lighter than (1 - top_p) * total / n together weigh less than what top_p may drop,
-    // so they are never in the nucleus.
-    const double least = has_top_p ? (1.0 - static_cast<double>(options_.top_p)) * total /
-                                         static_cast<double>(logits.size())
-                                   : static_cast<double>(options_.min_p);
-    collect_from(scratch.weights, static_cast<float>(least) * 0.999F, scratch.candidates);
+    if (has_top_p) {
+      collect_nucleus(scratch, static_cast<double>(options_.top_p), total);
+    } else {
+      collect_from(scratch.weights, options_.min_p, scratch.candidates);
+    }
   }
   if (has_top_p) {
     scratch.selection = scratch.candidates;

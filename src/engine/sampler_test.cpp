@@ -67,7 +67,7 @@ std::vector<int> draw_many(const std::vector<float>& logits, SamplingOptions opt
 }
 
 void expect_distribution(const std::vector<float>& logits, const SamplingOptions& options) {
-  constexpr int kDraws = 20000;
+  constexpr int kDraws = 6000;
   const auto expected = reference(logits, options);
   const auto counts = draw_many(logits, options, kDraws);
   double chi_square = 0;

@@ -1,0 +1,289 @@
+// A seeded simulation of the engine over the fake decoder.
+//
+// Each world is made from one seed: the decoder's and the engine's limits, the requests (with
+// shared prefixes), when they come, which are cancelled, and which calls of the decoder fail. The
+// engine's loop is driven step by step on this thread, so a seed gives the same run each time.
+// After every step the invariants hold; at the end every request has its one last event, and its
+// tokens are what the same request gets from an engine of its own (all of them, or the first ones
+// where it was cancelled or its step failed).
+//
+// ONNX_LOCAL_SIMULATION_SEED=n runs one world; ONNX_LOCAL_SIMULATION_SECONDS=n goes on for so long.
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "base/environment.h"
+#include "base/log.h"
+#include "engine/loop.h"
+#include "event_recorder.h"
+#include "fake_decoder.h"
+
+namespace onnxlocal {
+namespace {
+
+constexpr int kSecondsInCi = 8;
+constexpr std::uint32_t kVocabulary =
+    40;  ///< Few tokens: end tokens and common prefixes come often.
+
+class Dice {
+ public:
+  explicit Dice(std::uint64_t seed) : random_(seed) {}
+  /// In [low, high].
+  std::uint32_t between(std::uint32_t low, std::uint32_t high) {
+    return low + static_cast<std::uint32_t>(random_() % (std::uint64_t{high} - low + 1));
+  }
+  bool one_in(std::uint32_t n) { return between(1, n) == 1; }
+  std::uint64_t seed() { return random_(); }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+struct Planned {
+  SequenceRequest request;
+  std::uint32_t comes_at = 0;                    ///< Step.
+  std::optional<std::uint32_t> cancelled_after;  ///< Steps after it came.
+};
+
+struct World {
+  FakeDecoderOptions decoder;
+  EngineOptions engine;
+  std::vector<Planned> plan;
+};
+
+std::vector<TokenId> random_tokens(Dice& dice, std::uint32_t size) {
+  std::vector<TokenId> tokens(size);
+  for (TokenId& token : tokens) token = static_cast<TokenId>(dice.between(0, kVocabulary - 1));
+  return tokens;
+}
+
+SamplingOptions random_sampling(Dice& dice) {
+  SamplingOptions sampling{.temperature = 0};
+  if (dice.one_in(2)) return sampling;
+  sampling.temperature = 0.5F + 0.1F * static_cast<float>(dice.between(0, 10));
+  if (dice.one_in(3)) sampling.top_k = dice.between(1, 20);
+  if (dice.one_in(3)) sampling.top_p = 0.8F;
+  if (dice.one_in(4)) sampling.min_p = 0.05F;
+  if (dice.one_in(4)) sampling.repetition_penalty = 1.2F;
+  if (dice.one_in(4)) sampling.frequency_penalty = 0.5F;
+  if (dice.one_in(4)) sampling.logprobs = dice.between(0, 5);
+  sampling.seed = dice.seed();
+  return sampling;
+}
+
+World make_world(std::uint64_t seed) {
+  Dice dice(seed);
+  World world;
+  const std::uint32_t context = dice.between(16, 160);
+  world.decoder = {.vocabulary_size = kVocabulary,
+                   .slots = dice.between(1, 6),
+                   .slot_tokens_max = context,
+                   .chunk_tokens_max = dice.between(1, 48),
+                   .mixing = dice.one_in(2) ? StepMixing::kRagged : StepMixing::kChunkOrSingles,
+                   .block_tokens = dice.between(1, 12),
+                   .kv_bytes_per_token = 4};
+  world.engine = {.chunk_tokens = dice.between(1, 64),
+                  .queue_max = dice.between(0, 12),
+                  .kv_bytes_max = std::size_t{4} * context * dice.between(1, 5),
+                  .prefix_cache_bytes_max = dice.one_in(5) ? 0 : dice.between(0, 4000),
+                  .random_seed = seed};
+  if (dice.one_in(2)) world.engine.end_tokens = {3, 7};
+
+  std::vector<std::vector<TokenId>> prefixes;
+  for (int i = 0; i < 3; ++i) prefixes.push_back(random_tokens(dice, dice.between(0, context)));
+  const std::uint32_t requests = dice.between(1, 25);
+  for (std::uint32_t i = 0; i < requests; ++i) {
+    const auto& prefix = prefixes[dice.between(0, 2)];
+    Planned planned;
+    auto& prompt = planned.request.prompt;
+    prompt.assign(prefix.begin(),
+                  prefix.begin() + dice.between(0, static_cast<std::uint32_t>(prefix.size())));
+    for (const TokenId token : random_tokens(dice, dice.between(0, 6))) prompt.push_back(token);
+    planned.request.sampling = random_sampling(dice);
+    planned.request.tokens_max = dice.one_in(6) ? 32000 : dice.between(1, 40);
+    planned.request.use_prefix_cache = !dice.one_in(6);
+    planned.request.cache_scope = dice.one_in(3) ? "one" : "two";
+    planned.comes_at = dice.between(0, 60);
+    if (dice.one_in(4)) planned.cancelled_after = dice.between(0, 30);
+    world.plan.push_back(std::move(planned));
+  }
+  return world;
+}
+
+/// What the request gets when it is alone, without a cache.
+Recorded oracle(const World& world, SequenceRequest request) {
+  EngineOptions options = world.engine;
+  options.prefix_cache_bytes_max = 0;
+  EngineLoop loop(std::make_unique<FakeDecoder>(world.decoder), nullptr, options);
+  EventRecorder recorder;
+  EXPECT_TRUE(loop.submit(std::move(request), recorder.sink()));
+  while (loop.run_one_step()) {
+  }
+  return recorder.now();
+}
+
+class Simulation {
+ public:
+  explicit Simulation(std::uint64_t seed) : dice_(~seed), world_(make_world(seed)) {
+    auto decoder = std::make_unique<FakeDecoder>(world_.decoder);
+    decoder_ = decoder.get();
+    loop_ = std::make_unique<EngineLoop>(std::move(decoder), nullptr, world_.engine);
+    has_faults_ = dice_.one_in(2);
+  }
+
+  void run() {
+    std::ranges::stable_sort(world_.plan, {}, &Planned::comes_at);
+    std::size_t next = 0;
+    for (std::uint32_t step = 0; next < world_.plan.size() || step <= last_step_; ++step) {
+      for (; next < world_.plan.size() && world_.plan[next].comes_at == step; ++next) {
+        submit(world_.plan[next], step);
+      }
+      for (const Live& live : live_) {
+        if (live.cancel_at == step) loop_->cancel(live.id);
+      }
+      if (has_faults_) inject_faults();
+      ran_ = loop_->run_one_step();
+      check_step();
+      if (::testing::Test::HasFailure()) return;
+    }
+    for (int step = 0; ran_; ++step) {
+      ASSERT_LT(step, 100000) << "the engine does not come to rest";
+      ran_ = loop_->run_one_step();
+      check_step();
+      if (::testing::Test::HasFailure()) return;
+    }
+    check_end();
+  }
+
+ private:
+  struct Live {
+    SequenceId id;
+    SequenceRequest request;
+    EventRecorder recorder;
+    std::optional<std::uint32_t> cancel_at;
+  };
+
+  void submit(const Planned& planned, std::uint32_t step) {
+    EventRecorder recorder;
+    const auto id = loop_->submit(planned.request, recorder.sink());
+    if (!id) {
+      check_refusal(planned.request, id.error());
+      return;
+    }
+    Live live{.id = *id, .request = planned.request, .recorder = recorder, .cancel_at = {}};
+    if (planned.cancelled_after) {
+      live.cancel_at = step + *planned.cancelled_after;
+      last_step_ = std::max(last_step_, *live.cancel_at);
+    }
+    live_.push_back(std::move(live));
+  }
+
+  void check_refusal(const SequenceRequest& request, const Error& error) const {
+    switch (error.code) {
+      case ErrorCode::kInvalidRequest: EXPECT_TRUE(request.prompt.empty()); break;
+      case ErrorCode::kPromptTooLong:
+        EXPECT_GE(request.prompt.size(), world_.decoder.slot_tokens_max);
+        break;
+      case ErrorCode::kOverloaded: {
+        std::size_t unfinished = 0;
+        for (const Live& live : live_) unfinished += live.recorder.now().has_ended() ? 0 : 1;
+        EXPECT_EQ(unfinished, world_.decoder.slots + world_.engine.queue_max);
+        break;
+      }
+      default: ADD_FAILURE() << describe(error);
+    }
+  }
+
+  void inject_faults() {
+    if (dice_.one_in(40)) decoder_->fail_forward(1);
+    if (dice_.one_in(20)) decoder_->fail_import(dice_.between(1, 4));
+    if (dice_.one_in(20)) decoder_->fail_export(dice_.between(1, 4));
+  }
+
+  void check_step() {
+    const auto sound = loop_->check_invariants();
+    ASSERT_TRUE(sound.has_value()) << sound.error().message;
+    const EngineStatus status = loop_->status();
+    EXPECT_LE(status.running, world_.decoder.slots);
+    EXPECT_LE(status.kv_bytes_in_use, world_.engine.kv_bytes_max);
+    EXPECT_LE(status.prefix_cache_bytes, world_.engine.prefix_cache_bytes_max);
+  }
+
+  void check_end() const {
+    EXPECT_EQ(decoder_->counts().violations, std::vector<std::string>{});
+    const EngineStatus status = loop_->status();
+    EXPECT_EQ(status.queued + status.running, 0U);
+    EXPECT_EQ(status.kv_bytes_in_use, 0U);
+    EXPECT_EQ(status.sequences_finished + status.sequences_cancelled + status.sequences_failed,
+              live_.size());
+    for (const Live& live : live_) check_sequence(live);
+  }
+
+  void check_sequence(const Live& live) const {
+    const Recorded got = live.recorder.now();
+    EXPECT_EQ(got.violations, std::vector<std::string>{});
+    ASSERT_TRUE(got.has_ended()) << "sequence " << live.id.value << " never ended";
+    const Recorded alone = oracle(world_, live.request);
+    if (got.started) {
+      EXPECT_EQ(got.started->prompt_tokens(), live.request.prompt.size());
+    }
+    if (got.failed) {
+      const bool may_fail = got.failed->code == ErrorCode::kInternal && has_faults_;
+      const bool may_cancel = got.failed->code == ErrorCode::kCancelled && live.cancel_at;
+      EXPECT_TRUE(may_fail || may_cancel) << describe(*got.failed);
+      ASSERT_LE(got.tokens.size(), alone.tokens.size());
+      EXPECT_TRUE(std::equal(got.tokens.begin(), got.tokens.end(), alone.tokens.begin()));
+      return;
+    }
+    EXPECT_EQ(got.tokens, alone.tokens);
+    EXPECT_EQ(got.finished->reason, alone.finished->reason);
+    EXPECT_EQ(got.finished->usage.output_tokens, alone.finished->usage.output_tokens);
+    for (std::size_t i = 0; i < std::min(got.reports.size(), alone.reports.size()); ++i) {
+      EXPECT_EQ(got.reports[i].chosen, alone.reports[i].chosen);
+      EXPECT_EQ(got.reports[i].alternatives, alone.reports[i].alternatives);
+    }
+  }
+
+  Dice dice_;
+  World world_;
+  FakeDecoder* decoder_ = nullptr;
+  std::unique_ptr<EngineLoop> loop_;
+  std::vector<Live> live_;
+  std::uint32_t last_step_ = 60;
+  bool has_faults_ = false;
+  bool ran_ = false;
+};
+
+void run_seed(std::uint64_t seed) {
+  SCOPED_TRACE(fmt::format("again: ONNX_LOCAL_SIMULATION_SEED={}", seed));
+  Simulation(seed).run();
+}
+
+TEST(EngineSimulation, GivesEachRequestWhatItGetsAlone) {
+  spdlog::set_level(spdlog::level::off);  // The faults are ours.
+  if (const auto seed = environment_variable("ONNX_LOCAL_SIMULATION_SEED")) {
+    run_seed(std::strtoull(seed->c_str(), nullptr, 10));
+    return;
+  }
+  const auto seconds = environment_variable("ONNX_LOCAL_SIMULATION_SECONDS");
+  const auto limit =
+      std::chrono::seconds(seconds ? std::strtol(seconds->c_str(), nullptr, 10) : kSecondsInCi);
+  // CI runs the same worlds each time; a long run is for new ones.
+  std::uint64_t seed = seconds ? std::random_device{}() : 1;
+  const auto begin = std::chrono::steady_clock::now();
+  std::uint64_t worlds = 0;
+  for (; std::chrono::steady_clock::now() - begin < limit && !HasFailure(); ++worlds) {
+    run_seed(seed++);
+  }
+  RecordProperty("worlds", std::to_string(worlds));
+  EXPECT_GT(worlds, 0U);
+}
+
+}  // namespace
+}  // namespace onnxlocal
