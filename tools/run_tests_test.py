@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tools/run_tests: budgets stay under what is promised, and the summary says what the reports say."""
+"""tools/run_tests: budgets stay under what is promised; the summary says what the reports say."""
 
 import contextlib
 import io

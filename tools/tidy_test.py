@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Each rule of tools/tidy finds what it is for, and leaves the rest alone: small trees made up here."""
+"""Each rule of tools/tidy finds what it is for and leaves the rest alone, in small trees made here."""
 
 import importlib.machinery
 import importlib.util
@@ -131,7 +131,8 @@ class Tidy(unittest.TestCase):
                      "boost::asio::detached;", "int news = 1;", "co_spawn(x, detached);",
                      "static_assert(x);", "char c = '\"'; // exit(1)", "auto n = 1'000'000;",
                      "set_terminate(x);", "catch (...) { throw; }",
-                     "return std::unique_ptr<Engine>(new Engine(x));"):
+                     "return std::unique_ptr<Engine>(new Engine(x));",
+                     "return std::unique_ptr<Engine>(\n    new Engine(x));"):
             with self.subTest(line):
                 self.code(line)
                 self.assert_fine()
