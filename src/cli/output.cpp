@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -16,14 +18,46 @@ std::size_t width(std::string_view text) {
       text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
+/// Boost.JSON writes 1.5 as 1.5E0; people read what we print, so numbers are written as they are
+/// said.
+void append_json(const json::value& value, std::string& text) {
+  if (value.is_double()) {
+    const double number = value.get_double();
+    text += std::isfinite(number) ? fmt::format("{:.10g}", number) : "null";
+  } else if (value.is_array()) {
+    std::string_view separator = "[";
+    for (const json::value& element : value.get_array()) {
+      text += std::exchange(separator, ",");
+      append_json(element, text);
+    }
+    text += value.get_array().empty() ? "[]" : "]";
+  } else if (value.is_object()) {
+    std::string_view separator = "{";
+    for (const auto& [key, member] : value.get_object()) {
+      text += std::exchange(separator, ",");
+      text += json::serialize(json::value(key)) + ":";
+      append_json(member, text);
+    }
+    text += value.get_object().empty() ? "{}" : "}";
+  } else {
+    text += json::serialize(value);
+  }
+}
+
 }  // namespace
+
+std::string json_text(const json::value& value) {
+  std::string text;
+  append_json(value, text);
+  return text;
+}
 
 ExitCode exit_code(const Error& error) {
   return error.code == ErrorCode::kCancelled ? ExitCode::kInterrupted : ExitCode::kFailure;
 }
 
 void print_json(const json::value& value) {
-  fmt::print("{}\n", json::serialize(value));
+  fmt::print("{}\n", json_text(value));
   std::fflush(stdout);
 }
 

@@ -14,6 +14,8 @@ namespace onnxlocal {
 enum class ExitCode : int { kOk = 0, kFailure = 1, kUsage = 2, kInterrupted = 130 };
 ExitCode exit_code(const Error& error);
 
+/// One line of JSON, numbers as people write them.
+std::string json_text(const json::value& value);
 void print_json(const json::value& value);
 
 /// "onnx-local: message" and the hint on standard error; with `as_json` one object

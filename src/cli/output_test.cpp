@@ -24,6 +24,13 @@ TEST(Table, PadsColumnsToTheWidestCell) {
             "caf\xc3\xa9         2 B\n");
 }
 
+TEST(JsonText, WritesNumbersAsPeopleDo) {
+  EXPECT_EQ(json_text(json::object{{"a", 832.5}, {"b", json::array{1, 0.25, nullptr}}}),
+            R"({"a":832.5,"b":[1,0.25,null]})");
+  EXPECT_EQ(json_text(json::object{{"q\"", json::object()}, {"e", json::array()}}),
+            R"({"q\"":{},"e":[]})");
+}
+
 TEST(ExitCodes, TellAnInterruptFromAFailure) {
   EXPECT_EQ(exit_code(cancelled()), ExitCode::kInterrupted);
   EXPECT_EQ(exit_code(not_found("x")), ExitCode::kFailure);

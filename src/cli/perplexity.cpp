@@ -62,8 +62,10 @@ void print_outcome(const Outcome& outcome, bool shows_top_tokens, bool is_json) 
     fmt::print("perplexity {:.4f} +/- {:.4f} ({} tokens in {} chunks of {})\n", result.perplexity,
                result.deviation, result.scored_tokens, result.chunks, result.context_tokens);
     if (outcome.comparison) {
-      fmt::print("{:.4f} of the reference; the same top token at {:.2f} % of {} positions\n",
-                 outcome.comparison->perplexity_ratio,
+      if (outcome.comparison->perplexity_ratio) {
+        fmt::print("{:.4f} of the reference\n", *outcome.comparison->perplexity_ratio);
+      }
+      fmt::print("the same top token at {:.2f} % of {} positions\n",
                  outcome.comparison->top_token_agreement * 100, outcome.comparison->positions);
     }
     return;
@@ -74,7 +76,9 @@ void print_outcome(const Outcome& outcome, bool shows_top_tokens, bool is_json) 
                       {"chunks", result.chunks},
                       {"scored_tokens", result.scored_tokens}};
   if (outcome.comparison) {
-    object["perplexity_ratio"] = outcome.comparison->perplexity_ratio;
+    if (outcome.comparison->perplexity_ratio) {
+      object["perplexity_ratio"] = *outcome.comparison->perplexity_ratio;
+    }
     object["top_token_agreement"] = outcome.comparison->top_token_agreement;
   }
   if (shows_top_tokens) {

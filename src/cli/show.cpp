@@ -9,6 +9,25 @@ namespace onnxlocal {
 
 namespace {
 
+/// The newest folder that the runtime derived from this model (docs/formats/derived-model.md): what
+/// the stock CPU provider really runs. Empty where there is none.
+std::filesystem::path find_derived(const std::filesystem::path& cache, const std::string& name) {
+  namespace fs = std::filesystem;
+  fs::path newest;
+  fs::file_time_type newest_time;
+  std::error_code failed;
+  for (fs::directory_iterator entry(cache / "derived", failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    std::error_code ignored;
+    const auto time = entry->last_write_time(ignored);
+    const StoredModel derived = read_stored_model(entry->path());
+    if (derived.manifest.name != name || (!newest.empty() && time <= newest_time)) continue;
+    newest = entry->path();
+    newest_time = time;
+  }
+  return newest;
+}
+
 json::object to_json_object(const ModelFolder& folder, const StoredModel& model) {
   const ModelConfig& config = folder.config;
   json::array files;
@@ -72,7 +91,10 @@ Result<ExitCode> run_show(const std::string& name, bool is_json, const CommandCo
   TRY(const ModelFolder folder, context.store.resolve(wanted));
   const StoredModel model = read_stored_model(folder.path);
   if (is_json) {
-    print_json(to_json_object(folder, model));
+    json::object object = to_json_object(folder, model);
+    const auto derived = find_derived(context.store.paths().cache, folder.name);
+    if (!derived.empty()) object["derived_path"] = derived.string();
+    print_json(object);
   } else {
     print_text(folder, model);
   }

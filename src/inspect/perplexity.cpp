@@ -175,10 +175,13 @@ Result<PerplexityComparison> compare_perplexity(const PerplexityResult& result,
   for (std::size_t i = 0; i < positions; ++i) {
     same += result.top_tokens[i] == reference.top_tokens[i] ? 1 : 0;
   }
-  return PerplexityComparison{
-      .perplexity_ratio = result.perplexity / reference.perplexity,
-      .top_token_agreement = static_cast<double>(same) / static_cast<double>(positions),
-      .positions = static_cast<std::uint32_t>(positions)};
+  PerplexityComparison comparison;
+  comparison.positions = static_cast<std::uint32_t>(positions);
+  comparison.top_token_agreement = static_cast<double>(same) / static_cast<double>(positions);
+  if (result.top_tokens.size() == reference.top_tokens.size()) {
+    comparison.perplexity_ratio = result.perplexity / reference.perplexity;
+  }
+  return comparison;
 }
 
 Result<std::string> read_perplexity_text(const std::filesystem::path& file) {

@@ -56,7 +56,8 @@ Result<PerplexityReference> parse_perplexity_reference(std::string_view json,
                                                        std::string_view where);
 
 struct PerplexityComparison {
-  double perplexity_ratio = 0;     ///< Ours over theirs.
+  /// Ours over theirs; empty where the two did not score the same number of positions.
+  std::optional<double> perplexity_ratio = {};
   double top_token_agreement = 0;  ///< Share of positions with the same most likely token.
   std::uint32_t positions = 0;     ///< Compared: the shorter of the two.
 };

@@ -115,8 +115,11 @@ TEST(PerplexityReference, IsComparedPositionByPosition) {
   result.top_tokens = {1, 2, 9, 4};
   const auto comparison = compare_perplexity(result, *reference);
   ASSERT_TRUE(comparison);
-  EXPECT_DOUBLE_EQ(comparison->perplexity_ratio, 1.05);
+  ASSERT_TRUE(comparison->perplexity_ratio);
+  EXPECT_DOUBLE_EQ(*comparison->perplexity_ratio, 1.05);
   EXPECT_DOUBLE_EQ(comparison->top_token_agreement, 0.75);
+  result.top_tokens = {1, 2, 9};
+  EXPECT_FALSE(compare_perplexity(result, *reference)->perplexity_ratio);
   result.context_tokens = 32;
   EXPECT_FALSE(compare_perplexity(result, *reference));
 }

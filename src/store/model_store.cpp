@@ -47,9 +47,8 @@ std::uint64_t folder_bytes(const fs::path& folder) {
 }
 
 /// Reads the manifest where there is one (onnxruntime-genai's folders have none) and checks what
-/// can be checked quickly.
-Result<Manifest> inspect_folder(const fs::path& folder) {
-  Manifest manifest;
+/// can be checked quickly. `manifest` is filled even where something else is wrong.
+Result<void> inspect_folder(const fs::path& folder, Manifest& manifest) {
   const fs::path file = folder / "manifest.json";
   if (is_file(file)) {
     TRY(const std::string text, read_text_file(file, kManifestBytesMax));
@@ -58,7 +57,7 @@ Result<Manifest> inspect_folder(const fs::path& folder) {
   }
   TRY(const ModelFolder model, read_model_folder(folder));
   static_cast<void>(model);
-  return manifest;
+  return {};
 }
 
 Result<Manifest> manifest_of(const fs::path& folder) {
@@ -118,11 +117,8 @@ StoredModel read_stored_model(const fs::path& folder) {
   model.name = folder.filename().string();
   model.path = folder;
   model.size_bytes = folder_bytes(folder);
-  auto manifest = inspect_folder(folder);
-  if (manifest) {
-    model.manifest = *std::move(manifest);
-  } else {
-    model.problem = manifest.error().message;
+  if (const auto sound = inspect_folder(folder, model.manifest); !sound) {
+    model.problem = sound.error().message;
   }
   return model;
 }
