@@ -17,7 +17,7 @@ namespace onnxlocal {
 
 /// A model that a provider offers.
 struct ModelInfo {
-  std::string id;            ///< "onnx-local/NAME".
+  std::string id;  ///< "onnx-local/NAME".
   std::string display_name;
   std::chrono::sys_seconds created_at;
   std::uint32_t context_tokens = 0;
@@ -28,10 +28,10 @@ struct ModelInfo {
 struct ProviderStatus {
   enum class State { kLoading, kReady, kFailed };
   State state = State::kLoading;
-  std::string model;                ///< Its id.
-  std::string execution_provider;   ///< "cpu", "cuda"; empty until ready.
+  std::string model;               ///< Its id.
+  std::string execution_provider;  ///< "cpu", "cuda"; empty until ready.
   std::vector<std::string> warnings;
-  Error failure;                    ///< Why, for kFailed.
+  Error failure;  ///< Why, for kFailed.
   std::uint32_t queued = 0;
   std::uint32_t running = 0;
   std::uint32_t slots = 0;
@@ -39,8 +39,8 @@ struct ProviderStatus {
   std::size_t prefix_cache_bytes = 0;
 };
 
-/// A generation that was accepted. Destroying it cancels what still runs; cancelling twice, or after
-/// the end, does nothing.
+/// A generation that was accepted. Destroying it cancels what still runs; cancelling twice, or
+/// after the end, does nothing.
 class ActiveGeneration {
  public:
   ActiveGeneration() = default;

@@ -1,0 +1,74 @@
+#include "provider/load_parts.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "runtime/model_session.h"
+
+namespace onnxlocal {
+namespace {
+
+struct Texts {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const ChatTemplate> chat_template;
+};
+
+Result<Texts> load_texts(const ModelFolder& folder) {
+  Texts texts;
+  TRY(texts.tokenizer, Tokenizer::load(folder.tokenizer_file()));
+  TRY(const ChatTemplateSource source, read_chat_template(folder.path));
+  if (source.source.empty()) return texts;
+  ChatTemplateOptions options;
+  options.bos_token = source.bos_token;
+  options.eos_token = source.eos_token;
+  TRY(texts.chat_template, ChatTemplate::compile(source.source, std::move(options)));
+  return texts;
+}
+
+std::chrono::sys_seconds changed_at(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(file, error);
+  if (error) return {};
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::file_clock::to_sys(time));
+}
+
+}  // namespace
+
+Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& runtime,
+                              const std::stop_token& stop) {
+  Result<Texts> texts;
+  Result<LoadedDecoder> session = std::unexpected(Error{});
+  {
+    const std::jthread beside([&] { texts = load_texts(folder); });
+    session = load_decoder(folder, runtime, stop);
+  }
+  if (!session) return std::unexpected(session.error());
+  if (!texts) return std::unexpected(texts.error());
+  return LocalParts{.name = folder.name,
+                    .decoder = std::move(session->decoder),
+                    .tokenizer = std::move(texts->tokenizer),
+                    .chat_template = std::move(texts->chat_template),
+                    .bos_token = folder.config.bos_token,
+                    .created_at = changed_at(folder.model_file()),
+                    .execution_provider = std::move(session->execution_provider),
+                    .warnings = std::move(session->warnings)};
+}
+
+ModelInfo describe_model(const ModelFolder& folder, const RuntimeOptions& runtime) {
+  std::uint32_t context = folder.config.context_tokens;
+  if (runtime.context_tokens > 0) {
+    context = context > 0 ? std::min(context, runtime.context_tokens) : runtime.context_tokens;
+  }
+  return {.id = "onnx-local/" + folder.name,
+          .display_name = folder.name,
+          .created_at = changed_at(folder.model_file()),
+          .context_tokens = context,
+          .tokens_max = context > 0 ? context - 1 : 0};
+}
+
+}  // namespace onnxlocal

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <stop_token>
+
+#include "base/result.h"
+#include "model/model_config.h"
+#include "provider/local.h"
+#include "provider/provider.h"
+#include "runtime/runtime_options.h"
+
+namespace onnxlocal {
+
+/// Loads a model folder's parts: the session on this thread, tokenizer and chat template on another
+/// beside it. Errors: model_corrupt, not_found, unsupported, unavailable, cancelled.
+Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& runtime,
+                              const std::stop_token& stop);
+
+/// What is known of a model before it is loaded.
+ModelInfo describe_model(const ModelFolder& folder, const RuntimeOptions& runtime);
+
+}  // namespace onnxlocal
