@@ -7,9 +7,9 @@ namespace onnxlocal {
 
 /// What one client may cost the server. Every wait has an end, and every buffer a size.
 struct ServerLimits {
-  std::size_t connections_max = 1024;  ///< More wait in the kernel's backlog.
+  std::size_t connections_max = 1024;                    ///< More wait in the kernel's backlog.
   std::size_t header_bytes_max = std::size_t{64} << 10;  ///< Over it: 431.
-  std::size_t body_bytes_max = std::size_t{32} << 20;    ///< Over it: 413, as Anthropic's own limit.
+  std::size_t body_bytes_max = std::size_t{32} << 20;  ///< Over it: 413, as Anthropic's own limit.
   /// Bytes of further requests that are read while one is being answered.
   std::size_t pipelined_bytes_max = std::size_t{256} << 10;
   std::size_t worker_queue_max = 256;  ///< Requests that wait for a worker; one more gets 529.

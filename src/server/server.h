@@ -23,8 +23,8 @@ class Server {
  public:
   /// Binds and begins to answer. The provider may still be loading, or have failed: requests and
   /// /health then say so.
-  /// Errors: invalid_request (the host does not resolve), unavailable (the port is taken, or may not
-  /// be bound), internal.
+  /// Errors: invalid_request (the host does not resolve), unavailable (the port is taken, or may
+  /// not be bound), internal.
   static Result<std::unique_ptr<Server>> start(ServerOptions options,
                                                std::shared_ptr<Provider> provider);
   /// Cancels what runs, closes every connection, joins. `stop` first is the graceful way.

@@ -1,0 +1,40 @@
+#include "server/handlers/models.h"
+
+#include "server/responses.h"
+
+namespace onnxlocal {
+
+std::vector<anthropic::ModelCard> model_cards(const Provider& provider) {
+  std::vector<anthropic::ModelCard> cards;
+  for (const ModelInfo& model : provider.models()) {
+    cards.push_back({.id = model.id,
+                     .display_name = model.display_name,
+                     .created_at = model.created_at,
+                     .context_tokens = model.context_tokens,
+                     .tokens_max = model.tokens_max});
+  }
+  return cards;
+}
+
+Reply list_models(const Provider& provider, const HttpRequest& request,
+                  const RequestContext& context) {
+  const auto limit = query_value(request.query, "limit");
+  const auto after_id = query_value(request.query, "after_id");
+  const auto before_id = query_value(request.query, "before_id");
+  const auto page = anthropic::parse_model_page(limit, after_id, before_id);
+  if (!page) return error_response(page.error(), context.request_id);
+  auto body = anthropic::model_list_body(model_cards(provider), *page);
+  if (!body) return error_response(body.error(), context.request_id);
+  return json_response(*std::move(body));
+}
+
+Reply retrieve_model(const Provider& provider, const RequestContext& context) {
+  const auto cards = model_cards(provider);
+  const auto found = anthropic::resolve_model(context.parameter, cards);
+  if (!found) return error_response(found.error(), context.request_id);
+  anthropic::ModelCard card = **found;
+  card.id = context.parameter;
+  return json_response(anthropic::model_body(card));
+}
+
+}  // namespace onnxlocal

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "server/http_message.h"
+#include "server/limits.h"
+
+namespace onnxlocal {
+
+/// Why a request could not be read, as the status that answers it.
+struct HttpParseError {
+  unsigned status = 400;
+  std::string message;
+};
+
+/// Reads one HTTP/1 request from bytes that come in pieces. One thread.
+class HttpParser {
+ public:
+  explicit HttpParser(const ServerLimits& limits);
+  ~HttpParser();
+  HttpParser(HttpParser&&) noexcept;
+  HttpParser& operator=(HttpParser&&) noexcept;
+
+  /// Takes what it can from the front of `bytes` and says how much that was; what is left must be
+  /// offered again, with more behind it. After an error the connection is of no further use.
+  std::expected<std::size_t, HttpParseError> consume(std::string_view bytes);
+
+  bool has_header() const;
+  bool is_done() const;
+  /// True where the client waits for `100 Continue` before it sends the body.
+  bool expects_continue() const;
+
+  /// REQUIRES: has_header(). The body is there once is_done().
+  HttpRequest take();
+
+ private:
+  struct Beast;
+  std::unique_ptr<Beast> beast_;
+};
+
+}  // namespace onnxlocal
