@@ -24,7 +24,7 @@ namespace {
 class DecoderGrowing final : public Decoder {
  public:
   DecoderGrowing(OpenSession session, const ModelConfig& config, const GraphInterface& graph,
-                 const DecoderSizes& sizes, std::string kind)
+                 const DecoderSizes& sizes, std::string_view kind)
       : session_(std::move(session)),
         names_(config.names),
         graph_(graph),
@@ -279,9 +279,8 @@ class DecoderGrowing final : public Decoder {
 
 std::unique_ptr<Decoder> make_growing_decoder(OpenSession session, const ModelConfig& config,
                                               const GraphInterface& graph,
-                                              const DecoderSizes& sizes, std::string kind) {
-  return std::make_unique<DecoderGrowing>(std::move(session), config, graph, sizes,
-                                          std::move(kind));
+                                              const DecoderSizes& sizes, std::string_view kind) {
+  return std::make_unique<DecoderGrowing>(std::move(session), config, graph, sizes, kind);
 }
 
 }  // namespace onnxlocal

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <memory>
-#include <string>
+#include <string_view>
 
 #include "model/model_config.h"
 #include "runtime/decoder_shared.h"
@@ -15,6 +15,6 @@ namespace onnxlocal {
 /// head_dim]; steps run one after the other. Keys and values live in host memory.
 std::unique_ptr<Decoder> make_growing_decoder(OpenSession session, const ModelConfig& config,
                                               const GraphInterface& graph,
-                                              const DecoderSizes& sizes, std::string kind);
+                                              const DecoderSizes& sizes, std::string_view kind);
 
 }  // namespace onnxlocal

@@ -1,11 +1,12 @@
 #include "runtime/decoder_shared.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <cstring>
+#include <functional>
 #include <map>
 #include <numeric>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,9 +15,9 @@
 
 #include "base/check.h"
 #include "runtime/kv_geometry.h"
+#include "runtime/kv_rows.h"
 #include "runtime/logits_rows.h"
 #include "runtime/ort_error.h"
-#include "runtime/slot_rows.h"
 
 namespace onnxlocal {
 
@@ -24,48 +25,24 @@ namespace {
 
 using Shape = std::vector<std::int64_t>;
 
-/// Whole pages for each head, so that what a slot gives back is its own.
-std::uint32_t round_capacity(std::uint32_t tokens, std::size_t vector_bytes) {
-  const std::size_t step = kKvPageBytes / std::gcd(kKvPageBytes, vector_bytes);
-  return static_cast<std::uint32_t>((tokens + step - 1) / step * step);
-}
-
 class DecoderShared final : public Decoder {
  public:
   DecoderShared(OpenSession session, const ModelConfig& config, const GraphInterface& graph,
-                const DecoderSizes& sizes, std::string kind)
+                const DecoderSizes& sizes, std::string_view kind, std::unique_ptr<KvMemory> memory)
       : session_(std::move(session)),
         names_(config.names),
         graph_(graph),
         geometry_(graph),
-        capacity_(round_capacity(sizes.slot_tokens_max, geometry_.vector_bytes())),
+        limits_{.vocabulary_size = graph.vocabulary_size,
+                .slots = sizes.slots,
+                .slot_tokens_max = sizes.slot_tokens_max,
+                .chunk_tokens_max = sizes.chunk_tokens_max,
+                .mixing = StepMixing::kChunkOrSingles,
+                .kv_bytes_per_token = geometry_.token_bytes()},
         layout_(make_kv_layout(geometry_, graph, kind)),
         host_info_(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault)),
-        run_options_(),
-        row_of_slot_(sizes.slots),
-        lengths_(sizes.slots, 0),
-        ones_(capacity_, 1) {
-    limits_ = {.vocabulary_size = graph.vocabulary_size,
-               .slots = sizes.slots,
-               .slot_tokens_max = sizes.slot_tokens_max,
-               .chunk_tokens_max = sizes.chunk_tokens_max,
-               .mixing = StepMixing::kChunkOrSingles,
-               .kv_bytes_per_token = geometry_.token_bytes()};
-    std::iota(row_of_slot_.begin(), row_of_slot_.end(), 0U);
-  }
-
-  /// Call once, before anything else.
-  Result<void> allocate(const ProviderOptions& provider_options) {
-    const std::size_t count = std::size_t{2} * geometry_.layers;
-    const std::size_t bytes = row_bytes() * limits_.slots;
-    if (const OrtMemoryInfo* const device = device_of_past()) {
-      TRY(memory_, make_device_kv_memory(session_.environment, session_.session, device,
-                                         provider_options, count, bytes));
-    } else {
-      TRY(memory_, make_host_kv_memory(count, bytes));
-    }
-    return {};
-  }
+        rows_(geometry_, sizes.slots, sizes.slot_tokens_max, std::move(memory)),
+        ones_(rows_.capacity(), 1) {}
 
   const DecoderLimits& limits() const override { return limits_; }
   const KvLayout& layout() const override { return layout_; }
@@ -79,61 +56,17 @@ class DecoderShared final : public Decoder {
     return done;
   }
 
-  std::uint32_t length(SlotId slot) const override { return lengths_[row_of(slot)]; }
-
-  void truncate(SlotId slot, std::uint32_t tokens) override {
-    const std::uint32_t row = row_of(slot);
-    CHECK(tokens <= lengths_[row]);
-    if (tokens == 0) {
-      for_each_head(row, [&](std::byte* head) {
-        memory_->release(head, lengths_[row] * geometry_.vector_bytes());
-      });
-    }
-    lengths_[row] = tokens;
-  }
-
+  std::uint32_t length(SlotId slot) const override { return rows_.length(slot); }
+  void truncate(SlotId slot, std::uint32_t tokens) override { rows_.truncate(slot, tokens); }
   Result<void> copy_prefix(SlotId from, SlotId to, std::uint32_t tokens) override {
-    CHECK(from != to && length(to) == 0 && tokens <= length(from));
-    settle_empty_row(to);
-    TRY_VOID(copy_row(row_of(from), row_of(to), tokens));
-    lengths_[row_of(to)] = tokens;
-    return {};
+    return rows_.copy_prefix(from, to, tokens);
   }
-
   Result<void> export_blocks(SlotId slot, std::uint32_t first_block,
                              std::span<std::byte> bytes) const override {
-    const std::size_t blocks = bytes.size() / layout_.block_bytes;
-    CHECK(bytes.size() % layout_.block_bytes == 0);
-    CHECK((first_block + blocks) * kBlockTokens <= length(slot));
-    const std::size_t part = kBlockTokens * geometry_.vector_bytes();
-    for (std::size_t block = 0; block < blocks; ++block) {
-      std::byte* to = bytes.data() + block * layout_.block_bytes;
-      TRY_VOID(try_each_head(row_of(slot), [&](std::byte* head) {
-        auto copied = memory_->copy_out(head + (first_block + block) * part, {to, part});
-        to += part;
-        return copied;
-      }));
-    }
-    return {};
+    return rows_.export_blocks(slot, first_block, bytes);
   }
-
   Result<void> import_blocks(SlotId slot, std::span<const std::byte> bytes) override {
-    const std::size_t blocks = bytes.size() / layout_.block_bytes;
-    const std::uint32_t first_block = length(slot) / kBlockTokens;
-    CHECK(bytes.size() % layout_.block_bytes == 0 && length(slot) % kBlockTokens == 0);
-    CHECK((first_block + blocks) * kBlockTokens <= limits_.slot_tokens_max);
-    if (first_block == 0) settle_empty_row(slot);
-    const std::size_t part = kBlockTokens * geometry_.vector_bytes();
-    for (std::size_t block = 0; block < blocks; ++block) {
-      const std::byte* from = bytes.data() + block * layout_.block_bytes;
-      TRY_VOID(try_each_head(row_of(slot), [&](std::byte* head) {
-        auto copied = memory_->copy_in({from, part}, head + (first_block + block) * part);
-        from += part;
-        return copied;
-      }));
-    }
-    lengths_[row_of(slot)] += static_cast<std::uint32_t>(blocks * kBlockTokens);
-    return {};
+    return rows_.import_blocks(slot, bytes);
   }
 
  private:
@@ -145,31 +78,6 @@ class DecoderShared final : public Decoder {
     std::vector<std::int64_t> logits_positions;
   };
 
-  std::uint32_t row_of(SlotId slot) const {
-    CHECK(slot.value < row_of_slot_.size());
-    return row_of_slot_[slot.value];
-  }
-  std::size_t head_bytes() const { return capacity_ * geometry_.vector_bytes(); }
-  std::size_t row_bytes() const { return geometry_.heads * head_bytes(); }
-
-  template <class Visit>
-  Result<void> try_each_head(std::uint32_t row, const Visit& visit) const {
-    for (std::size_t buffer = 0; buffer < std::size_t{2} * geometry_.layers; ++buffer) {
-      std::byte* const begin = memory_->buffer(buffer) + row * row_bytes();
-      for (std::size_t head = 0; head < geometry_.heads; ++head) {
-        TRY_VOID(visit(begin + head * head_bytes()));
-      }
-    }
-    return {};
-  }
-  template <class Visit>
-  void for_each_head(std::uint32_t row, const Visit& visit) const {
-    static_cast<void>(try_each_head(row, [&](std::byte* head) -> Result<void> {
-      visit(head);
-      return {};
-    }));
-  }
-
   void check_steps(std::span<const Step> steps) const {
     CHECK(!steps.empty() && steps.size() <= limits_.slots);
     for (const Step& step : steps) {
@@ -179,95 +87,14 @@ class DecoderShared final : public Decoder {
     }
   }
 
-  /// Memory of the provider's device, where it has one whose addresses can be counted with: CUDA's
-  /// and HIP's. Elsewhere the graph's caches stay on the host and ONNX Runtime copies.
-  const OrtMemoryInfo* device_of_past() const {
-    const std::vector<std::string> inputs = session_.session.GetInputNames();
-    const auto past = std::ranges::find(inputs, layer_name(names_.past_key, 0));
-    const auto infos = session_.session.GetMemoryInfoForInputs();
-    const auto index = static_cast<std::size_t>(past - inputs.begin());
-    if (index >= infos.size()) return nullptr;
-    const std::string name = infos[index].GetAllocatorName();
-    return name == "Cuda" || name == "Hip" ? static_cast<const OrtMemoryInfo*>(infos[index])
-                                           : nullptr;
-  }
-
-  /// Gives an empty slot the lowest empty row.
-  void settle_empty_row(SlotId slot) {
-    if (length(slot) > 0) return;
-    const auto row = lowest_empty_row(lengths_);
-    if (row && *row < row_of(slot)) rename_rows(*row, row_of(slot));
-  }
-
-  /// Row a's slot gets row b, and b's gets a; contents stay where they are.
-  void rename_rows(std::uint32_t a, std::uint32_t b) {
-    const auto slot_a = std::ranges::find(row_of_slot_, a);
-    const auto slot_b = std::ranges::find(row_of_slot_, b);
-    std::iter_swap(slot_a, slot_b);
-  }
-
-  Result<void> copy_row(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) {
-    const auto distance = (static_cast<std::ptrdiff_t>(to) - static_cast<std::ptrdiff_t>(from)) *
-                          static_cast<std::ptrdiff_t>(row_bytes());
-    return try_each_head(from, [&](std::byte* head) {
-      return memory_->copy(head, head + distance, tokens * geometry_.vector_bytes());
-    });
-  }
-
-  /// Contents and slots of two rows trade places.
-  Result<void> swap_rows(std::uint32_t a, std::uint32_t b) {
-    if (lengths_[a] == 0) std::swap(a, b);
-    if (lengths_[b] == 0) {
-      TRY_VOID(copy_row(a, b, lengths_[a]));
-      for_each_head(a, [&](std::byte* head) {
-        memory_->release(head, lengths_[a] * geometry_.vector_bytes());
-      });
-    } else {
-      TRY_VOID(swap_contents(a, b));
-    }
-    std::swap(lengths_[a], lengths_[b]);
-    rename_rows(a, b);
-    return {};
-  }
-
-  Result<void> swap_contents(std::uint32_t a, std::uint32_t b) {
-    const std::size_t bytes_a = lengths_[a] * geometry_.vector_bytes();
-    const std::size_t bytes_b = lengths_[b] * geometry_.vector_bytes();
-    const auto distance = (static_cast<std::ptrdiff_t>(b) - static_cast<std::ptrdiff_t>(a)) *
-                          static_cast<std::ptrdiff_t>(row_bytes());
-    std::vector<std::byte> kept(bytes_a);
-    return try_each_head(a, [&](std::byte* head) -> Result<void> {
-      TRY_VOID(memory_->copy_out(head, kept));
-      TRY_VOID(memory_->copy(head + distance, head, bytes_b));
-      return memory_->copy_in(kept, head + distance);
-    });
-  }
-
-  /// Makes the steps' rows adjacent. Returns the first.
-  Result<std::uint32_t> gather_rows(std::span<const Step> steps) {
-    std::vector<std::uint32_t> wanted;
-    for (const Step& step : steps) {
-      settle_empty_row(step.slot);
-      wanted.push_back(row_of(step.slot));
-    }
-    if (steps.size() == 1) return wanted.front();
-    const RowPlan plan = plan_rows(lengths_, wanted);
-    for (const RowPlan::Swap& swap : plan.swaps) {
-      TRY_VOID(swap_rows(swap.outside, swap.inside));
-    }
-    return plan.first;
-  }
-
   Result<Logits> try_forward(std::span<const Step> steps) {
-    TRY(const std::uint32_t first, gather_rows(steps));
-    const std::vector<std::uint32_t> order = steps_by_row(steps);
-    fill_inputs(steps, order);
-    const std::size_t chunk = steps.front().tokens.size();
+    std::vector<SlotId> slots;
+    for (const Step& step : steps) slots.push_back(step.slot);
+    TRY(const std::uint32_t first, rows_.gather(slots));
+    fill_inputs(steps, steps_by_row(steps));
     try {
-      TRY(Ort::Value logits, run(first, steps.size(), chunk));
-      for (const Step& step : steps) {
-        lengths_[row_of(step.slot)] += static_cast<std::uint32_t>(step.tokens.size());
-      }
+      TRY(const Ort::Value logits, run(first, steps.size(), steps.front().tokens.size()));
+      for (const Step& step : steps) rows_.grow(step.slot, step.tokens.size());
       return collect(steps, first, logits);
     } catch (const Ort::Exception& exception) {
       return std::unexpected(to_error("the model's step failed", exception));
@@ -277,7 +104,7 @@ class DecoderShared final : public Decoder {
   std::vector<std::uint32_t> steps_by_row(std::span<const Step> steps) const {
     std::vector<std::uint32_t> order(steps.size());
     std::iota(order.begin(), order.end(), 0U);
-    std::ranges::sort(order, {}, [&](std::uint32_t i) { return row_of(steps[i].slot); });
+    std::ranges::sort(order, {}, [&](std::uint32_t i) { return rows_.row_of(steps[i].slot); });
     return order;
   }
 
@@ -323,14 +150,15 @@ class DecoderShared final : public Decoder {
     const auto key = std::pair(first, static_cast<std::uint32_t>(rows));
     if (const auto found = bindings_.find(key); found != bindings_.end()) return found->second;
     Ort::IoBinding binding(session_.session);
-    const Shape shape{static_cast<std::int64_t>(rows), geometry_.heads, capacity_,
+    const KvMemory& memory = rows_.memory();
+    const Shape shape{static_cast<std::int64_t>(rows), geometry_.heads, rows_.capacity(),
                       geometry_.head_dim};
     for (std::uint32_t layer = 0; layer < geometry_.layers; ++layer) {
       for (const bool is_key : {true, false}) {
         const std::size_t buffer = std::size_t{2} * layer + (is_key ? 0 : 1);
         const Ort::Value view = Ort::Value::CreateTensor(
-            memory_->info(), memory_->buffer(buffer) + first * row_bytes(), rows * row_bytes(),
-            shape.data(), shape.size(), graph_.kv_type);
+            memory.info(), memory.buffer(buffer) + first * rows_.row_bytes(),
+            rows * rows_.row_bytes(), shape.data(), shape.size(), graph_.kv_type);
         binding.BindInput(layer_name(is_key ? names_.past_key : names_.past_value, layer).c_str(),
                           view);
         binding.BindOutput(
@@ -379,7 +207,7 @@ class DecoderShared final : public Decoder {
     const auto* const data = static_cast<const std::byte*>(logits.GetTensorRawData());
     logits_.clear();
     for (const Step& step : steps) {
-      const std::size_t begin = (row_of(step.slot) - first) * positions;
+      const std::size_t begin = (rows_.row_of(step.slot) - first) * positions;
       if (step.logits == LogitsWanted::kAll && positions != chunk) {
         return std::unexpected(unsupported("the model gives logits for the last position alone"));
       }
@@ -392,20 +220,17 @@ class DecoderShared final : public Decoder {
     return Logits{.values = logits_, .rows = count_rows(steps)};
   }
 
-  // Constant after `allocate`.
+  // Constant after construction.
   OpenSession session_;
   GraphNames names_;
   GraphInterface graph_;
   KvGeometry geometry_;
-  std::uint32_t capacity_;
   DecoderLimits limits_;
   KvLayout layout_;
-  std::unique_ptr<KvMemory> memory_;
   Ort::MemoryInfo host_info_;
   Ort::RunOptions run_options_;
-  // The engine thread's.
-  std::vector<std::uint32_t> row_of_slot_;
-  std::vector<std::uint32_t> lengths_;  ///< Of each row.
+  // The engine thread's. The bindings point into the rows' memory.
+  KvRows rows_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, Ort::IoBinding> bindings_;
   std::vector<std::int64_t> ones_;  ///< The mask of a row alone.
   Inputs inputs_;
@@ -413,20 +238,51 @@ class DecoderShared final : public Decoder {
   std::vector<float> logits_;
 };
 
+/// Memory of the provider's device, where it has one whose addresses can be counted with: CUDA's
+/// and HIP's. Elsewhere the graph's caches stay on the host and ONNX Runtime copies.
+std::optional<Ort::ConstMemoryInfo> device_of_past(const Ort::Session& session,
+                                                   const GraphNames& names) {
+  const std::vector<std::string> inputs = session.GetInputNames();
+  const auto past = std::ranges::find(inputs, layer_name(names.past_key, 0));
+  const auto infos = session.GetMemoryInfoForInputs();
+  const auto index = static_cast<std::size_t>(past - inputs.begin());
+  if (index >= infos.size()) return std::nullopt;
+  const std::string name = infos[index].GetAllocatorName();
+  if (name != "Cuda" && name != "Hip") return std::nullopt;
+  return infos[index];
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Decoder>> make_shared_decoder(OpenSession session, const ModelConfig& config,
                                                      const GraphInterface& graph,
-                                                     const DecoderSizes& sizes, std::string kind,
+                                                     const DecoderSizes& sizes,
+                                                     std::string_view kind,
                                                      const ProviderOptions& provider_options) {
+  const KvGeometry geometry(graph);
+  const std::size_t count = std::size_t{2} * geometry.layers;
+  const std::size_t bytes = KvRows::buffer_bytes(geometry, sizes.slots, sizes.slot_tokens_max);
   try {
-    auto decoder =
-        std::make_unique<DecoderShared>(std::move(session), config, graph, sizes, std::move(kind));
-    TRY_VOID(decoder->allocate(provider_options));
-    return decoder;
+    std::unique_ptr<KvMemory> memory;
+    if (const auto device = device_of_past(session.session, config.names)) {
+      TRY(memory, make_device_kv_memory(session.environment, session.session, *device,
+                                        provider_options, count, bytes));
+    } else {
+      TRY(memory, make_host_kv_memory(count, bytes));
+    }
+    return make_shared_decoder_over(std::move(session), config, graph, sizes, kind,
+                                    std::move(memory));
   } catch (const Ort::Exception& exception) {
     return std::unexpected(to_error("the decoder's buffers", exception));
   }
+}
+
+std::unique_ptr<Decoder> make_shared_decoder_over(OpenSession session, const ModelConfig& config,
+                                                  const GraphInterface& graph,
+                                                  const DecoderSizes& sizes, std::string_view kind,
+                                                  std::unique_ptr<KvMemory> memory) {
+  return std::make_unique<DecoderShared>(std::move(session), config, graph, sizes, kind,
+                                         std::move(memory));
 }
 
 }  // namespace onnxlocal

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <memory>
-#include <string>
+#include <string_view>
 
 #include "model/model_config.h"
 #include "runtime/decoder.h"
@@ -29,7 +29,14 @@ struct DecoderSizes {
 /// Errors: unavailable (no memory for keys and values).
 Result<std::unique_ptr<Decoder>> make_shared_decoder(OpenSession session, const ModelConfig& config,
                                                      const GraphInterface& graph,
-                                                     const DecoderSizes& sizes, std::string kind,
+                                                     const DecoderSizes& sizes,
+                                                     std::string_view kind,
                                                      const ProviderOptions& provider_options);
+
+/// The same over memory that was made already: 2 * layers buffers of KvRows::buffer_bytes.
+std::unique_ptr<Decoder> make_shared_decoder_over(OpenSession session, const ModelConfig& config,
+                                                  const GraphInterface& graph,
+                                                  const DecoderSizes& sizes, std::string_view kind,
+                                                  std::unique_ptr<KvMemory> memory);
 
 }  // namespace onnxlocal
