@@ -14,7 +14,7 @@ struct RopeSettings {
   Scaling scaling = Scaling::kNone;
   double factor = 1.0;  ///< Linear and YaRN: how many times the window was stretched.
   /// Llama 3: the frequency of each pair is divided by this; empty is all ones.
-  std::vector<float> pair_factors;
+  std::vector<float> pair_factors = {};
   // YaRN (Peng 2023), with llama.cpp's names and defaults.
   std::uint32_t original_context_tokens = 0;
   double attention_factor = 1.0;
