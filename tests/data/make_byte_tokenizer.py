@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes byte_tokenizer.json beside itself: the smallest real tokenizer, for tests.
 
-Byte-level BPE without merges: token i in [0, 256) is the byte i, spelled with GPT-2's byte-to-character
-table; then <|endoftext|> = 256, <|im_start|> = 257, <|im_end|> = 258. So a test can say what any text
-becomes without running anything.
+Byte-level BPE without merges: token i in [0, 256) is the byte i, spelled with GPT-2's table of
+bytes and characters; then <|endoftext|> = 256, <|im_start|> = 257, <|im_end|> = 258. So a test can
+say what any text becomes without running anything.
 """
 import json
 import pathlib
@@ -12,7 +12,7 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
 def byte_characters():
-    """GPT-2's table: printable bytes stand for themselves, the others are moved to U+0100 and up."""
+    """GPT-2: printable bytes stand for themselves, the others are moved to U+0100 and up."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     moved = [byte for byte in range(256) if byte not in printable]
     return [chr(byte if byte in printable else 0x100 + moved.index(byte)) for byte in range(256)]

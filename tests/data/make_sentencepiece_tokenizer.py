@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes sentencepiece_tokenizer.json beside itself: as small as possible, with what sets Llama's and
-Mistral's tokenizers apart from byte-level ones: a character for the space, byte tokens for what has
-no token, a space that is put in front and taken away again.
+"""Writes sentencepiece_tokenizer.json beside itself: small, with what sets Llama's and Mistral's
+tokenizers apart from byte-level ones: a character for the space, byte tokens for what has no token,
+a space that is put in front and taken away again.
 """
 import json
 import pathlib

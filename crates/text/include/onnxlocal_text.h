@@ -3,8 +3,8 @@
 
 /* The C ABI of crates/text.
  *
- * Strings: UTF-8, by pointer and length, no NUL needed; ill-formed bytes count as U+FFFD. A slice is
- * borrowed for the call. What comes back in `onnxlocal_text`, `onnxlocal_tokens` and
+ * Strings: UTF-8, by pointer and length, no NUL needed; ill-formed bytes count as U+FFFD. A slice
+ * is borrowed for the call. What comes back in `onnxlocal_text`, `onnxlocal_tokens` and
  * `onnxlocal_pieces` is the caller's and goes back through the `_free` of its type, once.
  * Handles: made by `_load`, `_new`, `_compile` or `_from_...`, given back by their `_free`, in any
  * order (a stream, template or grammar keeps what it needs of its tokenizer alive).
@@ -67,8 +67,8 @@ typedef struct onnxlocal_pieces {
   size_t size;
 } onnxlocal_pieces;
 
-/* Year, month 1-12, day, hour, minute, second, day of the week from Sunday 0, day of the year from 1:
- * what `strftime_now` of a template sees. */
+/* Year, month 1-12, day, hour, minute, second, day of the week from Sunday 0, day of the year from
+ * 1: what `strftime_now` of a template sees. */
 typedef int32_t onnxlocal_now[8];
 
 void onnxlocal_error_free(char* error);

@@ -1,11 +1,12 @@
 //! Tokenizers, chat templates and grammars for onnx-local.
 //!
-//! The rules of the C ABI (`include/onnxlocal_text.h`) live in `ffi`; everything else is plain Rust:
-//! * `tokenizer`, `stand_in`: text to tokens, with the one rule that matters for safety: the spelling
-//!   of a special token is ordinary text unless a template wrote it.
+//! The rules of the C ABI (`include/onnxlocal_text.h`) live in `ffi`; everything else is plain
+//! Rust:
+//! * `tokenizer`, `stand_in`: text to tokens, with the one rule that matters for safety: the
+//!   spelling of a special token is ordinary text unless a template wrote it.
 //! * `vocabulary`, `token_stream`: tokens to text, a token at a time.
-//! * `chat_template`, `environment`, `limits`: messages to a prompt, as Hugging Face does with
-//!   jinja2; a hostile template ends.
+//! * `chat_template`, `environment`, `python_json`, `limits`: messages to a prompt, as Hugging Face
+//!   does with jinja2; a hostile template ends.
 //! * `grammar`: which tokens may come next under a JSON schema.
 
 pub mod chat_template;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod ffi;
 pub mod grammar;
 pub mod limits;
+pub mod python_json;
 pub mod stand_in;
 pub mod token_stream;
 pub mod tokenizer;

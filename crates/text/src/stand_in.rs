@@ -2,10 +2,11 @@
 //!
 //! The tokenizer never looks for `<|im_end|>` in text. It looks for a stand-in: the noncharacter
 //! U+FDD0 and one code point of the private-use plane 16, the same for the life of the tokenizer.
-//! Stand-ins are written only here, where text that may spell special tokens is parsed (`parse`) and
-//! in a template's own source. Text from outside that holds a U+FDD0 loses it (`sanitize`), which
-//! Unicode asks of a receiver of noncharacters ("replacing it with U+FFFD"). So whatever a
-//! template does to a client's text (splits, joins, trims, replaces), no special token comes of it.
+//! Stand-ins are written only here, where text that may spell special tokens is parsed (`parse`)
+//! and in a template's own source. Text from outside that holds one loses it (`sanitize`,
+//! `without_markers`), as Unicode advises for noncharacters ("replacing it with U+FFFD"). So
+//! whatever a template does to a client's text (splits, joins, trims, replaces), no special token
+//! comes of it.
 
 use std::borrow::Cow;
 
@@ -142,7 +143,7 @@ impl StandIns {
         (index < self.spellings.len()).then_some(index)
     }
 
-    /// Cuts text with stand-ins into pieces: `(spelling, true)` for a stand-in, else `(text, false)`.
+    /// Cuts text into pieces: `(spelling, true)` for a stand-in, else `(text, false)`.
     pub fn pieces<'a>(&'a self, text: &'a str) -> Vec<(&'a str, bool)> {
         let mut pieces = Vec::new();
         let mut start = 0;

@@ -17,8 +17,8 @@ pub const TEXT_BYTES_MAX: usize = 64 << 20;
 
 /// What streams, templates and grammars share. Immutable.
 pub struct Core {
-    /// Special tokens are found by their stand-ins alone: the library is told to take their spelling
-    /// as text, and each stand-in is an added token with the same whitespace rules.
+    /// Special tokens are found by their stand-ins alone: the library is told to take their
+    /// spelling as text, and each stand-in is an added token with the same whitespace rules.
     hf: HfTokenizer,
     pub stand_ins: StandIns,
     /// Special token ids in the order of `stand_ins`.

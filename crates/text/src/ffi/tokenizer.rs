@@ -1,0 +1,138 @@
+//! Tokenizer and token stream.
+
+use std::ffi::c_char;
+use std::ptr;
+
+use super::{guarded, leak, run, Slice, Text, Tokens};
+use crate::token_stream::TokenStream;
+use crate::tokenizer::Tokenizer;
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_tokenizer_load(
+    json: Slice,
+    tokenizer: *mut *mut Tokenizer,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        run(error, || {
+            *tokenizer = Box::into_raw(Box::new(Tokenizer::from_json(json.bytes())?));
+            Ok(())
+        })
+    }
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_tokenizer_encode(
+    tokenizer: &Tokenizer,
+    text: Slice,
+    may_spell_special: bool,
+    tokens: *mut Tokens,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        run(error, || {
+            let (data, size) = leak(tokenizer.core.encode(&text.text(), may_spell_special)?);
+            *tokens = Tokens { data, size };
+            Ok(())
+        })
+    }
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_tokenizer_decode(
+    tokenizer: &Tokenizer,
+    tokens: *const u32,
+    count: usize,
+    text: *mut Text,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        run(error, || {
+            let ids = if count == 0 { &[] } else { std::slice::from_raw_parts(tokens, count) };
+            let (data, size) = leak(tokenizer.core.decode(ids)?.into_bytes());
+            *text = Text { data, size };
+            Ok(())
+        })
+    }
+}
+
+#[no_mangle]
+pub extern "C" fn onnxlocal_tokenizer_vocabulary_size(tokenizer: &Tokenizer) -> usize {
+    tokenizer.core.vocabulary.size()
+}
+
+#[no_mangle]
+pub extern "C" fn onnxlocal_tokenizer_is_special(tokenizer: &Tokenizer, token: u32) -> bool {
+    tokenizer.core.vocabulary.is_special(token)
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_tokenizer_token_id(
+    tokenizer: &Tokenizer,
+    content: Slice,
+    token: *mut u32,
+) -> bool {
+    // SAFETY: the header's rules.
+    let found = guarded(|| Ok(tokenizer.core.token_id(&unsafe { content.text() })));
+    match found {
+        Ok(Some(id)) => {
+            // SAFETY: the header's rules.
+            unsafe { *token = id };
+            true
+        }
+        _ => false,
+    }
+}
+
+#[no_mangle]
+pub extern "C" fn onnxlocal_stream_new(tokenizer: &Tokenizer) -> *mut TokenStream {
+    guarded(|| Ok(Box::into_raw(Box::new(tokenizer.stream())))).unwrap_or(ptr::null_mut())
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_stream_push(
+    stream: &mut TokenStream,
+    token: u32,
+    text: *mut Slice,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        run(error, || {
+            let whole = stream.push(token)?;
+            *text = Slice { data: whole.as_ptr(), size: whole.len() };
+            Ok(())
+        })
+    }
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_stream_finish(
+    stream: &mut TokenStream,
+    text: *mut Slice,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        run(error, || {
+            let rest = stream.finish()?;
+            *text = Slice { data: rest.as_ptr(), size: rest.len() };
+            Ok(())
+        })
+    }
+}
