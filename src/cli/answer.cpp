@@ -1,10 +1,9 @@
 #include "cli/answer.h"
 
 #include <chrono>
-#include <condition_variable>
 #include <limits>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <variant>
 
 #include "base/channel.h"
@@ -103,20 +102,6 @@ Result<Answer> generate_answer(Provider& provider, const GenerationRequest& requ
     if (auto end = listener.take(std::get<GenerationEvent>(std::move(*news)))) {
       return *std::move(end);
     }
-  }
-}
-
-Result<void> wait_until_ready(const Provider& provider, std::stop_token stop) {
-  constexpr std::chrono::milliseconds kInterval{10};
-  std::mutex mutex;
-  std::condition_variable_any stopped;
-  for (;;) {
-    const ProviderStatus status = provider.status();
-    if (status.state == ProviderStatus::State::kReady) return {};
-    if (status.state == ProviderStatus::State::kFailed) return std::unexpected(status.failure);
-    std::unique_lock lock(mutex);
-    stopped.wait_for(lock, stop, kInterval, [] { return false; });
-    if (stop.stop_requested()) return std::unexpected(cancelled());
   }
 }
 

@@ -33,7 +33,4 @@ Result<Answer> generate_answer(Provider& provider, const GenerationRequest& requ
                                Interrupts& interrupts,
                                const std::function<void(std::string_view)>& on_text);
 
-/// Waits until the provider is ready. Errors: why it failed; cancelled.
-Result<void> wait_until_ready(const Provider& provider, std::stop_token stop);
-
 }  // namespace onnxlocal

@@ -85,14 +85,14 @@ void check_folder(const char* name, const std::filesystem::path& folder,
 }
 
 /// The models: sizes always, hashes with `--full`.
-Result<void> check_models(const ModelStore& store, bool is_full, std::vector<Check>& checks) {
-  Interrupts interrupts;
+Result<void> check_models(const ModelStore& store, bool is_full, const std::stop_token& stop,
+                          std::vector<Check>& checks) {
   ProgressBar bar;
   for (const StoredModel& model : store.list()) {
     std::string problem = model.problem;
     if (problem.empty() && is_full) {
-      const auto sound = verify_files(model.path, model.manifest, /*check_hashes=*/true,
-                                      interrupts.stop_token(), bar.sink());
+      const auto sound =
+          verify_files(model.path, model.manifest, /*check_hashes=*/true, stop, bar.sink());
       if (!sound && sound.error().code == ErrorCode::kCancelled) {
         return std::unexpected(sound.error());
       }
@@ -181,12 +181,13 @@ void print_text(const std::vector<Check>& checks, const Settings& settings, bool
 }
 
 Result<ExitCode> run_doctor(bool is_full, bool is_json, const CommandContext& context) {
+  const Interrupts interrupts;
   std::vector<Check> checks;
   check_machine(checks);
   check_runtime(checks);
   check_folder("models folder", context.store.paths().models, checks);
   check_folder("cache folder", context.store.paths().cache, checks);
-  TRY_VOID(check_models(context.store, is_full, checks));
+  TRY_VOID(check_models(context.store, is_full, interrupts.stop_token(), checks));
   check_chosen_model(context, checks);
   check_port(context.settings, checks);
   const bool is_sound = std::ranges::none_of(

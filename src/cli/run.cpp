@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <memory>
 
 #include "base/utf8.h"
@@ -69,6 +70,16 @@ json::object to_json_object(const Answer& answer, const std::string& model) {
           {"decode_tokens_per_s", answer.decode_tokens_per_s()}};
 }
 
+/// Loading cannot be told to stop while it is in ONNX Runtime: this looks up in between.
+Result<void> wait_until_loaded(const LocalProvider& provider, const std::stop_token& stop) {
+  constexpr std::chrono::milliseconds kInterval{100};
+  for (;;) {
+    auto loaded = provider.wait_until_loaded(Deadline::after(kInterval));
+    if (loaded || loaded.error().code != ErrorCode::kTimeout) return loaded;
+    if (stop.stop_requested()) return std::unexpected(cancelled());
+  }
+}
+
 Result<ExitCode> answer_once(Provider& provider, GenerationRequest request, const RunFlags& flags,
                              const std::string& prompt, const std::string& model, bool is_json,
                              Interrupts& interrupts) {
@@ -103,7 +114,9 @@ Result<ExitCode> run_run(const RunFlags& flags, const std::optional<std::string>
   ProgressBar bar;
   const std::string& wanted = plan.model.empty() ? context.settings.model : plan.model;
   TRY(const ModelFolder folder, context.store.resolve(wanted, interrupts.stop_token(), bar.sink()));
-  TRY(const auto provider, open_local_provider(folder, runtime_options(context), interrupts, bar));
+  bar.sink()("loading " + folder.name, 0, 0);
+  const auto provider = LocalProvider::load(folder, runtime_options(context), EngineOptions());
+  TRY_VOID(wait_until_loaded(*provider, interrupts.stop_token()));
   bar.clear();
   for (const std::string& warning : provider->status().warnings) print_warning(warning);
   if (plan.prompt) {

@@ -1,11 +1,86 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <memory>
 
 #include "cli/program.h"
 #include "cli/progress.h"
 #include "cli/serve_banner.h"
 #include "provider/local.h"
+#include "provider/unavailable.h"
 #include "server/server.h"
 
-namespace onnxlocal {}  // namespace onnxlocal
+namespace onnxlocal {
+
+namespace {
+
+/// The server's own limit has passed when the provider is shut down: nothing runs any more.
+constexpr std::chrono::seconds kProviderShutDown{2};
+
+struct Served {
+  std::shared_ptr<Provider> provider;
+  std::string model;  ///< Empty where it could not be found or read.
+  std::uint32_t context_tokens = 0;
+};
+
+/// A model that is broken leaves the server up, to say so.
+Served open_model(const CommandContext& context) {
+  ProgressBar bar;
+  const std::string& wanted = context.settings.model;
+  auto folder = context.store.resolve(wanted, {}, bar.sink());
+  if (!folder) {
+    const std::string id = wanted.empty() ? "" : "onnx-local/" + wanted;
+    bar.clear();
+    print_error(folder.error(), /*as_json=*/false);
+    return {.provider = std::make_shared<UnavailableProvider>(id, folder.error()), .model = {}};
+  }
+  Served served;
+  served.model = folder->name;
+  served.context_tokens = folder->config.context_tokens;
+  const std::uint32_t chosen = context.settings.runtime.context_tokens;
+  if (chosen > 0) served.context_tokens = std::min(served.context_tokens, chosen);
+  served.provider =
+      LocalProvider::load(*std::move(folder), runtime_options(context), EngineOptions());
+  return served;
+}
+
+bool is_local(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+Result<ExitCode> run_serve(const CommandContext& context) {
+  const Settings& settings = context.settings;
+  const Served served = open_model(context);
+  ServerOptions options;
+  options.host = settings.host;
+  options.port = settings.port;
+  TRY(const auto server, Server::start(options, served.provider));
+  fmt::print("{}", to_text({.url = server->url(),
+                            .model = served.model,
+                            .context_tokens = served.context_tokens}));
+  std::fflush(stdout);
+  if (!is_local(settings.host)) {
+    print_warning("there is no password: whoever reaches " + server->url() + " may use it");
+  }
+  server->run_until_signal();
+  served.provider->shut_down(Deadline::after(kProviderShutDown));
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, CommandLine& line) {
+  CLI::App* command = app.add_subcommand("serve", "Serve a model over the Anthropic Messages API");
+  line.add_setting(*command, "host", "The address to listen on (127.0.0.1)");
+  line.add_setting(*command, "port", "The port to listen on (3001); 0 takes a free one");
+  line.add_setting(*command, "model", "A name, a folder or a file; else the default model");
+  command->footer(
+      "Prints the address, a curl line and a line for Claude Code to copy. Ctrl-C finishes what "
+      "runs\nand stops; a second one stops at once.\n\n"
+      "Example:\n"
+      "  onnx-local serve --port 3001");
+  command->callback(
+      [&line] { line.command = [](CommandContext& context) { return run_serve(context); }; });
+}
+
+}  // namespace onnxlocal
