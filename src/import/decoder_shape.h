@@ -26,7 +26,7 @@ struct DecoderShape {
   float norm_epsilon = 0;
   RopeSettings rope;
   RowOrder query_key_rows = RowOrder::kHalves;
-  /// Positions before its own that a token sees; empty is all.
+  /// Positions that a token sees, its own included; empty is all.
   std::optional<std::uint32_t> window_tokens;
 };
 

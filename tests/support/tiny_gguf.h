@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct TinyModel {
   std::uint32_t vocabulary = 128;
   std::uint32_t context = 64;
   bool has_biases = false;
+
+  /// Of the matrices of values in attention, where it is another than `type`.
+  std::optional<GgmlType> value_type = {};
 
   std::map<std::string, std::uint32_t> numbers = {};  ///< More metadata, or another value of a key.
   std::map<std::string, std::string> texts = {};      ///< The same for strings.
@@ -104,7 +108,8 @@ inline GgufWriter tiny_gguf(const TinyModel& model) {
   };
   const auto matrix = [&](const std::string& name, std::uint64_t columns, std::uint64_t rows) {
     // A spread that keeps the stream's size from layer to layer; the mean exercises minima.
-    add(name + ".weight", {columns, rows}, model.type, 0.01F,
+    const auto type = name.ends_with("attn_v") ? model.value_type.value_or(model.type) : model.type;
+    add(name + ".weight", {columns, rows}, type, 0.01F,
         1.5F / std::sqrt(static_cast<float>(columns)));
     if (model.has_biases) add(name + ".bias", {rows}, GgmlType::kF32, 0.0F, 0.3F);
   };
