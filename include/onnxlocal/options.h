@@ -27,6 +27,7 @@ struct ModelOptions {
   std::uint32_t queue_max = 64;      ///< Generations that wait; one more gets kOverloaded.
   std::size_t kv_bytes_max = std::size_t{4} << 30;            ///< Keys and values of what runs.
   std::size_t prefix_cache_bytes_max = std::size_t{1} << 30;  ///< 0 turns the cache off.
+  std::string log_level = "warning";  ///< Of all models: verbose, info, warning, error.
 };
 
 /// How one answer is generated. Order: logit bias, penalties, temperature, top_k, top_p, min_p.

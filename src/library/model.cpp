@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/log.h"
 #include "library/convert.h"
 #include "library/pending_reply.h"
 #include "provider/local.h"
@@ -94,7 +95,10 @@ Model::~Model() {
 
 Result<Model> Model::create(const ModelOptions& options) {
   const auto make = [&]() -> onnxlocal::Result<std::unique_ptr<Impl>> {
+    TRY(const LogLevel log_level, parse_log_level(options.log_level));
+    set_log_level(log_level);
     TRY(RuntimeOptions runtime, to_runtime(options));
+    runtime.log_level = log_level;
     TRY(StorePaths paths, store_paths());
     runtime.cache_folder = paths.cache;
     const ModelStore store(std::move(paths));
