@@ -8,7 +8,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 use crate::python_json::to_json;
 
 /// Instructions of one rendering. A long conversation needs some ten thousand.
-const FUEL: u64 = 20_000_000;
+const FUEL: u64 = 10_000_000;
 /// Nested calls of macros; minijinja's own default of 500 needs a large stack.
 const DEPTH_MAX: usize = 100;
 /// The context variable that `strftime_now` reads.

@@ -127,7 +127,7 @@ impl Grammar {
 pub struct GrammarMatcher {
     matcher: Matcher,
     vocabulary_size: usize,
-    /// End tokens taken after the grammar had nothing more to allow, which llguidance does not count.
+    /// End tokens taken after the grammar had nothing more to allow: not counted by llguidance.
     ends_taken: u32,
 }
 
