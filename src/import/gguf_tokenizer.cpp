@@ -1,8 +1,6 @@
 #include "import/gguf_tokenizer.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <string_view>
 #include <utility>
 
@@ -95,40 +93,31 @@ json::object byte_level() {
                       {"use_regex", false}};
 }
 
-std::string to_utf8(unsigned code_point) {
-  if (code_point < 0x80) return {static_cast<char>(code_point)};
+/// How a byte-level vocabulary writes an ASCII character: a printable one as itself, the 33 up to
+/// the space as U+0100 to U+0120, DEL as U+0121.
+std::string byte_level_ascii(unsigned character) {
+  if (character > 0x20 && character < 0x7f) return {static_cast<char>(character)};
+  const unsigned code_point = character == 0x7f ? 0x121 : 0x100 + character;
   return {static_cast<char>(0xc0U | code_point >> 6),
           static_cast<char>(0x80U | (code_point & 0x3fU))};
 }
 
-/// Bytes as byte-level vocabularies write them: a printable character of Latin-1 stands for itself,
-/// the others for U+0100 and on, in order. Index: the byte.
-std::array<std::string, 256> byte_characters() {
-  std::array<std::string, 256> characters;
-  unsigned next = 0x100;
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    const bool is_printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte != 0xad);
-    characters[byte] = to_utf8(is_printable ? byte : next++);
-  }
-  return characters;
-}
-
-/// A character class of the bytes that are no token; empty where all are. (SmolLM2 lacks six
-/// control characters and the bytes that UTF-8 never has.)
-std::string missing_bytes_pattern(const GgufVocabulary& vocabulary) {
+/// A character class of the ASCII characters that are no token; empty where all are. (SmolLM2 lacks
+/// six control characters. Vocabularies lack other bytes too, but only those of no assigned
+/// character.)
+std::string missing_characters_pattern(const GgufVocabulary& vocabulary) {
   std::string missing;
-  for (const std::string& character : byte_characters()) {
-    if (vocabulary.find(character)) continue;
-    const bool is_punctuation = character.size() == 1 && !std::isalnum(character[0]);
-    missing += (is_punctuation ? "\\" : "") + character;
+  for (unsigned character = 0; character < 0x80; ++character) {
+    if (vocabulary.find(byte_level_ascii(character))) continue;
+    missing += fmt::format("\\x{:02x}", character);
   }
   return missing.empty() ? missing : "[" + missing + "]";
 }
 
-json::object split_step(std::string_view pattern, std::string_view behavior) {
+json::object split_step(std::string_view pattern) {
   return json::object{{"type", "Split"},
                       {"pattern", json::object{{"Regex", pattern}}},
-                      {"behavior", behavior},
+                      {"behavior", "Isolated"},
                       {"invert", false}};
 }
 
@@ -136,14 +125,14 @@ json::object pre_tokenizer_object(const PreTokenizer& pre_tokenizer,
                                   const GgufVocabulary& vocabulary) {
   json::array steps;
   for (const std::string_view pattern : pre_tokenizer.patterns) {
-    steps.push_back(split_step(pattern, "Isolated"));
+    steps.push_back(split_step(pattern));
+  }
+  // A character without a token is dropped, and what stands before it never merges with what
+  // follows: alone in its piece, since the tokenizers library would drop it and then merge across.
+  if (const std::string missing = missing_characters_pattern(vocabulary); !missing.empty()) {
+    steps.push_back(split_step(missing));
   }
   steps.push_back(byte_level());
-  // A byte without a token is dropped, and what stands before it never merges with what follows:
-  // the tokenizers library alone would drop it first and then merge across.
-  if (const std::string missing = missing_bytes_pattern(vocabulary); !missing.empty()) {
-    steps.push_back(split_step(missing, "Removed"));
-  }
   return json::object{{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
 }
 

@@ -66,8 +66,8 @@ TokenKind corrected(TokenKind kind, std::string_view text) {
   if (is_one_of(text, kVisibleTexts)) return TokenKind::kUserDefined;
   // An unknown token is special already; making it one more kind would lose that it is unknown.
   if (kind == TokenKind::kUnknown) return kind;
-  // Qwen's vocabulary has this piece of HTML as an ordinary token, and says so. llama.cpp would end a
-  // turn there.
+  // Qwen's vocabulary has this piece of HTML as an ordinary token, and says so. llama.cpp would end
+  // a turn there.
   if (kind == TokenKind::kNormal && text == "</s>") return kind;
   return is_one_of(text, kEndTexts) || is_one_of(text, kFillTexts) ? TokenKind::kControl : kind;
 }
