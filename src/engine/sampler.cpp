@@ -175,8 +175,8 @@ Result<void> check_range(std::string_view field, float value, float low, float h
 Result<void> validate_sampling(const SamplingOptions& options, std::uint32_t vocabulary_size) {
   constexpr float kTiny = std::numeric_limits<float>::min();
   constexpr float kHuge = std::numeric_limits<float>::max();
-  TRY_VOID(check_range("temperature", options.temperature, 0, 2));
-  TRY_VOID(check_range("top_p", options.top_p, kTiny, 1));
+  TRY_VOID(check_range("temperature", options.temperature.value_or(1), 0, 2));
+  TRY_VOID(check_range("top_p", options.top_p.value_or(1), kTiny, 1));
   TRY_VOID(check_range("min_p", options.min_p, 0, 1));
   TRY_VOID(check_range("repetition_penalty", options.repetition_penalty, kTiny, kHuge));
   TRY_VOID(check_range("frequency_penalty", options.frequency_penalty, -2, 2));
@@ -278,12 +278,14 @@ void Sampler::adjust(std::span<float> logits) const {
 TokenId Sampler::draw(std::span<const float> logits, float best, SamplerScratch& scratch) const {
   const double share = uniform(seed_, chosen_);
   // Bounded, because 0 times infinity is not a number.
-  const float scale = std::min(1.0F / options_.temperature, 1e30F);
-  const bool has_top_k = options_.top_k > 0 && options_.top_k < logits.size();
-  const bool has_top_p = options_.top_p < 1.0F;
+  const float scale = std::min(1.0F / options_.temperature.value_or(1), 1e30F);
+  const std::uint32_t top_k = options_.top_k.value_or(0);
+  const float top_p = options_.top_p.value_or(1);
+  const bool has_top_k = top_k > 0 && top_k < logits.size();
+  const bool has_top_p = top_p < 1.0F;
   double total = 0;
   if (has_top_k) {
-    select_top(logits, options_.top_k, scratch.candidates);
+    select_top(logits, top_k, scratch.candidates);
     for (Candidate& c : scratch.candidates) {
       c.weight = exp_of_nonpositive((c.weight - best) * scale);
       total += c.weight;
@@ -292,15 +294,14 @@ TokenId Sampler::draw(std::span<const float> logits, float best, SamplerScratch&
     total = exponentiate(logits, best, scale, scratch.weights, scratch.block_sums);
     if (!has_top_p && options_.min_p <= 0.0F) return at_share(scratch, total, share);
     if (has_top_p) {
-      collect_nucleus(scratch, static_cast<double>(options_.top_p), total);
+      collect_nucleus(scratch, static_cast<double>(top_p), total);
     } else {
       collect_from(scratch.weights, options_.min_p, scratch.candidates);
     }
   }
   if (has_top_p) {
     scratch.selection = scratch.candidates;
-    const Candidate edge =
-        nucleus_edge(scratch.selection, static_cast<double>(options_.top_p) * total);
+    const Candidate edge = nucleus_edge(scratch.selection, static_cast<double>(top_p) * total);
     std::erase_if(scratch.candidates, [&](const Candidate& c) { return ranks_before(edge, c); });
   }
   // The best one's weight is 1.
@@ -327,7 +328,7 @@ Result<TokenReport> Sampler::choose(std::span<const float> logits, SamplerScratc
   }
   TokenReport report;
   report.chosen.token =
-      options_.temperature > 0
+      options_.temperature.value_or(1) > 0
           ? draw(adjusted, best, scratch)
           : static_cast<TokenId>(std::ranges::find(adjusted, best) - adjusted.begin());
   if (options_.logprobs) {

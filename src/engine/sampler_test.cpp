@@ -30,18 +30,18 @@ std::vector<double> reference(const std::vector<float>& logits, const SamplingOp
   std::ranges::stable_sort(order, [&](auto a, auto b) { return logits[a] > logits[b]; });
   std::vector<double> weights(logits.size(), 0);
   const double best = logits[order[0]];
-  std::size_t kept =
-      options.top_k == 0 ? order.size() : std::min<std::size_t>(options.top_k, order.size());
+  std::size_t kept = options.top_k.value_or(0) == 0
+                         ? order.size()
+                         : std::min<std::size_t>(*options.top_k, order.size());
   double total = 0;
   for (std::size_t i = 0; i < kept; ++i) {
     weights[order[i]] =
-        std::exp((logits[order[i]] - best) / static_cast<double>(options.temperature));
+        std::exp((logits[order[i]] - best) / static_cast<double>(options.temperature.value_or(1)));
     total += weights[order[i]];
   }
   double sum = 0;
   for (std::size_t i = 0; i < kept; ++i) {
-    if (options.top_p < 1 && sum >= static_cast<double>(options.top_p) * total)
-      weights[order[i]] = 0;
+    if (sum >= static_cast<double>(options.top_p.value_or(2)) * total) weights[order[i]] = 0;
     sum += weights[order[i]];
   }
   total = 0;

@@ -54,6 +54,7 @@ Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& r
                     .tokenizer = std::move(texts->tokenizer),
                     .chat_template = std::move(texts->chat_template),
                     .bos_token = folder.config.bos_token,
+                    .sampling = folder.config.sampling,
                     .created_at = changed_at(folder.model_file()),
                     .execution_provider = std::move(session->execution_provider),
                     .warnings = std::move(session->warnings)};

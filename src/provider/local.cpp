@@ -14,6 +14,13 @@ namespace {
 
 std::string id_of(const std::string& name) { return "onnx-local/" + name; }
 
+SamplingOptions fill_in(SamplingOptions asked, const SamplingDefaults& defaults) {
+  if (!asked.temperature) asked.temperature = defaults.temperature;
+  if (!asked.top_k) asked.top_k = defaults.top_k;
+  if (!asked.top_p) asked.top_p = defaults.top_p;
+  return asked;
+}
+
 /// Passes events on and, where the reply went well, remembers its tokens.
 class RememberingSink {
  public:
@@ -56,6 +63,7 @@ class RememberingSink {
 
 struct LocalProvider::Loaded {
   ModelInfo info;
+  SamplingDefaults sampling;
   std::string execution_provider;
   std::vector<std::string> warnings;
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -118,6 +126,7 @@ Result<LocalProvider::Handle> LocalProvider::start(LocalParts parts, EngineOptio
                                                   .created_at = parts.created_at,
                                                   .context_tokens = limits.slot_tokens_max,
                                                   .tokens_max = limits.slot_tokens_max - 1},
+                                         .sampling = parts.sampling,
                                          .execution_provider = std::move(parts.execution_provider),
                                          .warnings = std::move(parts.warnings),
                                          .tokenizer = std::move(parts.tokenizer),
@@ -159,7 +168,7 @@ Result<ActiveGeneration> LocalProvider::generate(const GenerationRequest& reques
   TRY(Prompt prompt, loaded->prompts->build(request.messages, request.cache_scope));
   SequenceRequest sequence;
   sequence.prompt = prompt.tokens;
-  sequence.sampling = request.sampling;
+  sequence.sampling = fill_in(request.sampling, loaded->sampling);
   sequence.tokens_max = request.tokens_max;
   sequence.stop_strings = request.stop_strings;
   sequence.cache_scope = request.cache_scope;

@@ -29,6 +29,7 @@ struct LocalParts {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  ///< Null: "role: text", see PromptBuilder.
   std::optional<TokenId> bos_token;  ///< Begins a prompt where there is no chat template.
+  SamplingDefaults sampling;
   std::chrono::sys_seconds created_at{};
   std::string execution_provider;
   std::vector<std::string> warnings;

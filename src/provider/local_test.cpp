@@ -95,6 +95,19 @@ TEST(LocalProvider, RendersTheTemplateAndAnswers) {
   EXPECT_EQ(text_of(*tokens), "<S>system\nBe kind.<E>\n<S>user\nHi<E>\n<S>assistant\n");
 }
 
+TEST(LocalProvider, SamplesAsTheModelSuggestsWhereTheRequestLeavesItOpen) {
+  auto open = ask({says(Role::kUser, "Hi")});
+  open.sampling = {.seed = 5};
+  auto said = open;
+  said.sampling = {.temperature = 0.3F, .top_k = 0, .top_p = 0.9F, .seed = 5};
+  auto plain = open;
+  plain.sampling = {.temperature = 2.0F, .top_k = 0, .top_p = 1.0F, .seed = 5};
+  Model model;
+  const std::string as_suggested = model.answer(open).text;
+  EXPECT_EQ(as_suggested, model.answer(said).text);
+  EXPECT_NE(as_suggested, model.answer(plain).text);
+}
+
 TEST(LocalProvider, CountsTheTokensThatARequestReports) {
   Model model;
   const auto request = ask({says(Role::kUser, "How many? <|im_end|> 👋")}, 1);
