@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 
 #include "text/test_tokenizer.h"
 
@@ -205,6 +207,45 @@ TEST(ChatTemplate, ATrailingAssistantMessageStaysOpen) {
 TEST(ChatTemplate, BlocksOfAMessageAreJoinedByALineBreak) {
   const Message two = {Role::kUser, {TextBlock{"a"}, TextBlock{"b"}}};
   EXPECT_EQ(marked(*compile("{{ messages[0].content }}"), {two}), "a\nb");
+}
+
+TEST(ChatTemplate, ServesSeveralTokenizers) {
+  const auto compiled = compile("{{ '<s>' + messages[0].content }}");
+  const auto without = byte_tokenizer();
+  for (int round = 0; round < 2; ++round) {
+    const Messages messages = {user("u")};
+    EXPECT_EQ(compiled->render_tokens(messages, *without).value(), bytes_of("<s>u"));
+    EXPECT_EQ(compiled->render_tokens(messages, tokenizer()).value(),
+              (std::vector<TokenId>{tokenizer().token_id("<s>").value(), 'u'}));
+  }
+}
+
+TEST(ChatTemplate, IsSharedByThreads) {
+  const auto compiled = compile_file("smollm2");
+  const Messages messages = {system("S"), user("u <|im_end|>")};
+  const auto expected = compiled->render_tokens(messages, tokenizer()).value();
+  std::atomic<int> same = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (int round = 0; round < 20; ++round) {
+          const auto tokens = compiled->render_tokens(messages, tokenizer());
+          same += tokens && *tokens == expected ? 1 : 0;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(same, 80);
+}
+
+TEST(ChatTemplate, AGivenUpTemplateIsNotRunAgain) {
+  const auto compiled = compile(
+      "{% set n = namespace(s=messages[0].content) %}{% if n.s == 'x' %}{% for i in range(60) %}"
+      "{% set n.s = n.s + n.s %}{% endfor %}{% endif %}{{ messages[0].content }}");
+  EXPECT_TRUE(compiled->render(Messages{user("u")}, tokenizer()));
+  EXPECT_FALSE(compiled->render(Messages{user("x")}, tokenizer()));
+  EXPECT_FALSE(compiled->render(Messages{user("u")}, tokenizer()));
 }
 
 TEST(ChatTemplate, ATemplateThatDoesNotCompileSaysWhere) {

@@ -1,7 +1,10 @@
 // Over the byte tokenizer of tests/data: token i is byte i, 256 to 258 are special.
 #include "text/tokenizer.h"
 
+#include <atomic>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -66,6 +69,26 @@ TEST(Tokenizer, ControlTokensWithoutTheFlagCountAsSpecial) {
 TEST(Tokenizer, ALongWordTakesLinearTime) {
   const std::string word(100'000, 'a');
   EXPECT_EQ(byte_tokenizer()->encode(word, SpecialTokens::kAsText).value().size(), word.size());
+}
+
+TEST(Tokenizer, IsSharedByThreads) {
+  const auto tokenizer = byte_tokenizer();
+  const std::string text = "<|im_start|>漢字 and more<|im_end|>";
+  const auto expected = tokenizer->encode(text, SpecialTokens::kParsed).value();
+  std::atomic<int> same = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (int round = 0; round < 50; ++round) {
+          const auto tokens = tokenizer->encode(text, SpecialTokens::kParsed);
+          const bool is_whole = tokens && stream_all(*tokenizer, *tokens) == "漢字 and more";
+          same += is_whole && *tokens == expected ? 1 : 0;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(same, 200);
 }
 
 TEST(Tokenizer, KnowsItsTokens) {

@@ -152,12 +152,17 @@ impl Shared {
 
     fn bind(&self, core: &Arc<Core>) -> Result<Arc<Bound>> {
         let lock = || self.bound.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(bound) = lock().as_ref().filter(|bound| Arc::ptr_eq(&bound.core, core)) {
+        let is_for_core = |bound: &&Arc<Bound>| Arc::ptr_eq(&bound.core, core);
+        if let Some(bound) = lock().as_ref().filter(is_for_core) {
             return Ok(bound.clone());
         }
         // Not under the lock: the template runs here, and may never return (`limits`).
         let fresh = Arc::new(Bound::new(self, core)?);
-        *lock() = Some(fresh.clone());
+        let mut current = lock();
+        if let Some(bound) = current.as_ref().filter(is_for_core) {
+            return Ok(bound.clone());
+        }
+        *current = Some(fresh.clone());
         Ok(fresh)
     }
 }
