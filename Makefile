@@ -24,7 +24,7 @@ build: ## the program at build/release/onnx-local, and the default model importe
 
 test: ## set up, build, run the tests (under 15 minutes, a budget per stage)
 	@tools/setup --test
-	@tools/run_tests --build
+	@tools/run_tests --build  # ctest, stage by stage
 
 test-long: ## the same with the slow tests
 	@tools/setup --test

@@ -24,6 +24,11 @@ if(ONNXLOCAL_SANITIZE)
   target_link_options(onnxlocal_options INTERFACE -fsanitize=${ONNXLOCAL_SANITIZE})
 endif()
 
+# The tests' Python is the one that has their packages (tools/setup --test brings it), else any.
+if(EXISTS ${CMAKE_SOURCE_DIR}/.deps/venv/bin/python)
+  set(Python3_EXECUTABLE ${CMAKE_SOURCE_DIR}/.deps/venv/bin/python)
+endif()
+
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
