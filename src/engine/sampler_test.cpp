@@ -27,7 +27,9 @@ std::vector<float> random_logits(std::size_t size, unsigned seed, float spread =
 std::vector<double> reference(const std::vector<float>& logits, const SamplingOptions& options) {
   std::vector<std::size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](auto a, auto b) { return logits[a] > logits[b]; });
+  std::ranges::sort(order, [&](auto a, auto b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+  });
   std::vector<double> weights(logits.size(), 0);
   const double best = logits[order[0]];
   std::size_t kept = options.top_k.value_or(0) == 0

@@ -138,7 +138,7 @@ class Simulation {
   }
 
   void run() {
-    std::ranges::stable_sort(world_.plan, {}, &Planned::comes_at);
+    std::ranges::sort(world_.plan, {}, &Planned::comes_at);
     std::size_t next = 0;
     for (std::uint32_t step = 0; next < world_.plan.size() || step <= last_step_; ++step) {
       for (; next < world_.plan.size() && world_.plan[next].comes_at == step; ++next) {
