@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     CHECK(parsed->generation.tokens_max >= 1);
     CHECK(!parsed->generation.messages.empty());
-    CHECK(parsed->generation.sampling.top_p > 0);
+    CHECK(parsed->generation.sampling.top_p.value_or(1) > 0);
     for (std::size_t i = 1; i < parsed->generation.messages.size(); ++i) {
       CHECK(parsed->generation.messages[i].role != parsed->generation.messages[i - 1].role);
     }

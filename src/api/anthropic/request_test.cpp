@@ -54,8 +54,8 @@ TEST(MessagesRequest, ReadsEveryField) {
   EXPECT_TRUE(parsed.stream);
   const GenerationRequest& request = parsed.generation;
   EXPECT_EQ(request.tokens_max, 7U);
-  EXPECT_FLOAT_EQ(request.sampling.temperature, 0.5F);
-  EXPECT_FLOAT_EQ(request.sampling.top_p, 0.9F);
+  EXPECT_FLOAT_EQ(request.sampling.temperature.value(), 0.5F);
+  EXPECT_FLOAT_EQ(request.sampling.top_p.value(), 0.9F);
   EXPECT_EQ(request.sampling.top_k, 40U);
   EXPECT_THAT(request.stop_strings, ElementsAre("END", "\n#"));
   EXPECT_THAT(request.messages,

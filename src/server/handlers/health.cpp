@@ -30,7 +30,8 @@ json::value failure_of(const ProviderStatus& status) {
 
 Reply report_health(const Provider& provider, std::chrono::steady_clock::time_point started) {
   const ProviderStatus status = provider.status();
-  const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - started;
+  const auto uptime =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started);
   json::array execution_providers;
   if (!status.execution_provider.empty()) {
     execution_providers.emplace_back(status.execution_provider);
