@@ -57,7 +57,14 @@ class DecoderShared final : public Decoder {
   }
 
   std::uint32_t length(SlotId slot) const override { return rows_.length(slot); }
-  void truncate(SlotId slot, std::uint32_t tokens) override { rows_.truncate(slot, tokens); }
+  void truncate(SlotId slot, std::uint32_t tokens) override {
+    rows_.truncate(slot, tokens);
+    // Between two sequences: trimming after every chunk would only fault the pages in again.
+    if (tokens == 0 && ran_chunk_) {
+      trim_heap();
+      ran_chunk_ = false;
+    }
+  }
   Result<void> copy_prefix(SlotId from, SlotId to, std::uint32_t tokens) override {
     return rows_.copy_prefix(from, to, tokens);
   }
@@ -95,6 +102,7 @@ class DecoderShared final : public Decoder {
     try {
       TRY(const Ort::Value logits, run(first, steps.size(), steps.front().tokens.size()));
       for (const Step& step : steps) rows_.grow(step.slot, step.tokens.size());
+      ran_chunk_ = ran_chunk_ || steps.front().tokens.size() > 1;
       return collect(steps, first, logits);
     } catch (const Ort::Exception& exception) {
       return std::unexpected(to_error("the model's step failed", exception));
@@ -235,6 +243,7 @@ class DecoderShared final : public Decoder {
   std::vector<std::int64_t> ones_;  ///< The mask of a row alone.
   Inputs inputs_;
   std::uint32_t total_ = 0;
+  bool ran_chunk_ = false;  ///< Since the heap was trimmed.
   std::vector<float> logits_;
 };
 

@@ -19,7 +19,6 @@ using testing::text_tokens;
 using testing::tiny_model;
 using testing::values_of;
 
-constexpr float kTolerance = 2e-4F;
 constexpr SlotId kFirst{0};
 constexpr SlotId kSecond{1};
 constexpr SlotId kThird{2};
@@ -28,7 +27,10 @@ class DecoderTest : public ::testing::TestWithParam<const char*> {
  protected:
   DecoderTest() : decoder_(load(tiny_model(GetParam()))) {}
   Decoder& decoder() { return *decoder_; }
-  bool is_quantized() const { return std::string_view(GetParam()) == "tiny_onnx_q4"; }
+  /// float16 logits around 10 have steps of 0.008.
+  float tolerance() const {
+    return std::string_view(GetParam()) == "tiny_onnx_foreign" ? 0.01F : 2e-4F;
+  }
 
  private:
   std::unique_ptr<Decoder> decoder_;
@@ -48,8 +50,8 @@ TEST_P(DecoderTest, GivesTheSameForAChunkedPromptAsForAWholeOne) {
   const auto chunked = feed(decoder(), kSecond, tokens, 7);
   const auto single = feed(decoder(), kThird, tokens, 1);
   EXPECT_EQ(decoder().length(kFirst), 40U);
-  EXPECT_LT(distance(whole, chunked), kTolerance);
-  EXPECT_LT(distance(whole, single), kTolerance);
+  EXPECT_LT(distance(whole, chunked), tolerance());
+  EXPECT_LT(distance(whole, single), tolerance());
 }
 
 TEST_P(DecoderTest, GivesEveryPositionWhereAllAreWanted) {
@@ -60,8 +62,8 @@ TEST_P(DecoderTest, GivesEveryPositionWhereAllAreWanted) {
   ASSERT_EQ(all->rows, 12U);
   const std::vector<float> fifth(all->row(4).begin(), all->row(4).end());
   const std::vector<float> last(all->row(11).begin(), all->row(11).end());
-  EXPECT_LT(distance(fifth, feed(decoder(), kSecond, std::span(tokens).first(5))), kTolerance);
-  EXPECT_LT(distance(last, feed(decoder(), kThird, tokens)), kTolerance);
+  EXPECT_LT(distance(fifth, feed(decoder(), kSecond, std::span(tokens).first(5))), tolerance());
+  EXPECT_LT(distance(last, feed(decoder(), kThird, tokens)), tolerance());
 }
 
 TEST_P(DecoderTest, GivesNoRowsWhereNoneAreWanted) {
@@ -95,7 +97,7 @@ TEST_P(DecoderTest, GivesABatchOfRaggedLengthsWhatEachGetsAlone) {
   ASSERT_TRUE(logits.has_value()) << describe(logits.error());
   for (std::uint32_t row = 0; row < 3; ++row) {
     const std::vector<float> got(logits->row(row).begin(), logits->row(row).end());
-    EXPECT_LT(distance(got, alone[steps[row].slot.value]), kTolerance) << row;
+    EXPECT_LT(distance(got, alone[steps[row].slot.value]), tolerance()) << row;
   }
   EXPECT_EQ(decoder().length(kThird), 91U);
 }
@@ -115,11 +117,11 @@ TEST_P(DecoderTest, KeepsWhatSlotsHoldWhenABatchMovesThem) {
   const auto second = feed(decoder(), SlotId{2}, std::span(texts[2]).subspan(19));
   const auto third = feed(decoder(), SlotId{3}, std::span(texts[3]).subspan(20));
   for (std::uint32_t i = 0; i < 4; ++i) decoder().truncate(SlotId{i}, 0);
-  EXPECT_LT(distance(first, feed(decoder(), kFirst, texts[1])), kTolerance);
+  EXPECT_LT(distance(first, feed(decoder(), kFirst, texts[1])), tolerance());
   decoder().truncate(kFirst, 0);
-  EXPECT_LT(distance(second, feed(decoder(), kFirst, texts[2])), kTolerance);
+  EXPECT_LT(distance(second, feed(decoder(), kFirst, texts[2])), tolerance());
   decoder().truncate(kFirst, 0);
-  EXPECT_LT(distance(third, feed(decoder(), kFirst, texts[3])), kTolerance);
+  EXPECT_LT(distance(third, feed(decoder(), kFirst, texts[3])), tolerance());
 }
 
 TEST_P(DecoderTest, ContinuesFromACopiedPrefix) {
@@ -127,7 +129,7 @@ TEST_P(DecoderTest, ContinuesFromACopiedPrefix) {
   const auto whole = feed(decoder(), kFirst, tokens);
   ASSERT_TRUE(decoder().copy_prefix(kFirst, kSecond, 31).has_value());
   EXPECT_EQ(decoder().length(kSecond), 31U);
-  EXPECT_LT(distance(whole, feed(decoder(), kSecond, std::span(tokens).subspan(31))), kTolerance);
+  EXPECT_LT(distance(whole, feed(decoder(), kSecond, std::span(tokens).subspan(31))), tolerance());
 }
 
 TEST_P(DecoderTest, ContinuesFromBlocksThatLeftAndCameBack) {
@@ -143,7 +145,7 @@ TEST_P(DecoderTest, ContinuesFromBlocksThatLeftAndCameBack) {
   ASSERT_TRUE(decoder().import_blocks(kThird, first).has_value());
   ASSERT_TRUE(decoder().import_blocks(kThird, rest).has_value());
   EXPECT_EQ(decoder().length(kThird), 96U);
-  EXPECT_LT(distance(whole, feed(decoder(), kThird, std::span(tokens).subspan(96))), kTolerance);
+  EXPECT_LT(distance(whole, feed(decoder(), kThird, std::span(tokens).subspan(96))), tolerance());
 }
 
 TEST_P(DecoderTest, ForgetsWhatWasTruncated) {
@@ -153,7 +155,7 @@ TEST_P(DecoderTest, ForgetsWhatWasTruncated) {
   feed(decoder(), kSecond, std::span(tokens).first(10));
   feed(decoder(), kSecond, other);
   decoder().truncate(kSecond, 10);
-  EXPECT_LT(distance(whole, feed(decoder(), kSecond, std::span(tokens).subspan(10))), kTolerance);
+  EXPECT_LT(distance(whole, feed(decoder(), kSecond, std::span(tokens).subspan(10))), tolerance());
 }
 
 TEST_P(DecoderTest, EmptiesTheSlotsOfAFailedStepAndGoesOn) {
@@ -166,14 +168,14 @@ TEST_P(DecoderTest, EmptiesTheSlotsOfAFailedStepAndGoesOn) {
   EXPECT_EQ(failed.error().code, ErrorCode::kInternal);
   EXPECT_EQ(decoder().length(kFirst), 0U);
   EXPECT_EQ(decoder().length(kSecond), 8U);
-  EXPECT_LT(distance(before, feed(decoder(), kFirst, tokens)), kTolerance);
+  EXPECT_LT(distance(before, feed(decoder(), kFirst, tokens)), tolerance());
 }
 
 TEST_P(DecoderTest, FillsASlotToItsLastToken) {
   const auto tokens = text_tokens(256);
   const auto last = feed(decoder(), kFirst, tokens, 255);
   EXPECT_EQ(decoder().length(kFirst), 256U);
-  EXPECT_LT(distance(last, feed(decoder(), kSecond, tokens, 64)), kTolerance);
+  EXPECT_LT(distance(last, feed(decoder(), kSecond, tokens, 64)), tolerance());
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DecoderTest,
@@ -187,9 +189,8 @@ TEST(Decoders, AgreeOnTheSameWeights) {
   const auto foreign = load(tiny_model("tiny_onnx_foreign"));
   const auto growing = load(tiny_model("tiny_onnx_growing"));
   const auto expected = feed(*shared, kFirst, tokens);
-  // float16 logits around 10 have steps of 0.008.
   EXPECT_LT(distance(expected, feed(*foreign, kFirst, tokens)), 0.02F);
-  EXPECT_LT(distance(expected, feed(*growing, kFirst, tokens)), kTolerance);
+  EXPECT_LT(distance(expected, feed(*growing, kFirst, tokens)), 2e-4F);
   EXPECT_EQ(shared->limits().mixing, StepMixing::kChunkOrSingles);
   EXPECT_EQ(growing->limits().mixing, StepMixing::kRagged);
 }

@@ -46,6 +46,9 @@ constexpr std::array kSpellings{
     Spelling{"vitisai", "VitisAIExecutionProvider", "VitisAI"},
 };
 
+/// It sends the work to a remote service: nothing leaves this machine through us.
+constexpr std::string_view kRemoteProvider = "AzureExecutionProvider";
+
 const Spelling* find_spelling(std::string_view name) {
   const auto* const found = std::ranges::find(kSpellings, name, &Spelling::short_name);
   return found == kSpellings.end() ? nullptr : found;
@@ -137,7 +140,7 @@ void append_plugin(Ort::Env& environment, Ort::SessionOptions& options,
 std::vector<std::string> built_in_names() {
   std::vector<std::string> names;
   for (const std::string& listed : Ort::GetAvailableProviders()) {
-    names.push_back(short_name_of(listed));
+    if (listed != kRemoteProvider) names.push_back(short_name_of(listed));
   }
   return names;
 }
@@ -203,8 +206,7 @@ std::vector<ExecutionProviderInfo> list_execution_providers() {
   std::vector<ExecutionProviderInfo> infos;
   try {
     for (const std::string& listed : Ort::GetAvailableProviders()) {
-      // It sends the work to a remote service: nothing leaves this machine through us.
-      if (listed == "AzureExecutionProvider") continue;
+      if (listed == kRemoteProvider) continue;
       ExecutionProviderInfo info{.name = short_name_of(listed), .available = true, .detail = {}};
       if (info.name == "cpu") info.detail = "built in";
       if (info.name == "cuda") {

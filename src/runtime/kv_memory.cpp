@@ -3,6 +3,9 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <cstring>
 #include <limits>
 #include <string>
@@ -137,6 +140,12 @@ class DeviceKvMemory final : public KvMemory {
 };
 
 }  // namespace
+
+void trim_heap() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
 
 Result<std::unique_ptr<KvMemory>> make_host_kv_memory(std::size_t count, std::size_t buffer_bytes) {
   const std::string hint = "lower the number of slots or the context";

@@ -94,6 +94,7 @@ Result<std::unique_ptr<Decoder>> load_on(const Attempt& attempt,
     decoder = make_growing_decoder(std::move(session), config, graph, sizes, kind);
   }
   TRY_VOID(check_first_run(*decoder, config));
+  trim_heap();
   return decoder;
 }
 

@@ -14,11 +14,28 @@ bool names_unknown_operator(std::string_view text) {
          text.contains("No Op registered for") || text.contains("Could not find an implementation");
 }
 
+/// Drops what precedes the message itself: source file, function, and outer statuses'
+/// "[ONNXRuntimeError] : 11 : EP_FAIL : ".
+std::string_view without_origin(std::string_view text) {
+  constexpr std::string_view kStatus = "[ONNXRuntimeError] : ";
+  if (const auto status = text.rfind(kStatus); status != std::string_view::npos) {
+    const std::string_view rest = text.substr(status + kStatus.size());
+    const auto code = rest.find(" : ");
+    const auto name = code == std::string_view::npos ? code : rest.find(" : ", code + 3);
+    if (name != std::string_view::npos) text = rest.substr(name + 3);
+  }
+  if (text.starts_with('/') && text.contains(".cc:")) {
+    const auto end = text.find(") ");
+    if (end != std::string_view::npos) text = text.substr(end + 2);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string_view first_line(std::string_view text) {
   constexpr std::size_t kCharactersMax = 400;
-  text = text.substr(0, text.find('\n'));
+  text = without_origin(text.substr(0, text.find('\n')));
   return text.substr(0, kCharactersMax);
 }
 

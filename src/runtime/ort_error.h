@@ -12,7 +12,7 @@ namespace onnxlocal {
 /// exceptions end in the function that calls it.
 Error to_error(std::string_view where, const Ort::Exception& exception);
 
-/// The first line of ONNX Runtime's text, without stack traces, bounded in length.
+/// The first line of ONNX Runtime's text, without stack traces and source lines, bounded in length.
 std::string_view first_line(std::string_view text);
 
 }  // namespace onnxlocal

@@ -33,6 +33,8 @@ Result<Ort::SessionOptions> make_session_options(const RuntimeOptions& options) 
     session.SetExecutionMode(ORT_SEQUENTIAL);
     // A pattern is kept for every combination of input shapes, and each step has a new one.
     session.DisableMemPattern();
+    // Freed memory is freed: an arena keeps the largest chunk that a prompt ever needed.
+    session.DisableCpuMemArena();
     // Initializers that a kernel packs are freed at once; in an arena they would stay.
     session.AddConfigEntry("session.use_device_allocator_for_initializers", "1");
     session.AddConfigEntry("session.set_denormal_as_zero", "1");
