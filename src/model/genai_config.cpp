@@ -108,6 +108,19 @@ json::value token_list(const std::vector<TokenId>& tokens) {
   return list;
 }
 
+/// A folder that asks for greedy search says nothing of how the model is best sampled.
+Result<void> read_sampling(const JsonFields& search, SamplingDefaults& sampling) {
+  TRY(const auto samples, search.optional_flag("do_sample"));
+  if (!samples.value_or(false)) return {};
+  TRY(const auto temperature, search.optional_number("temperature", 0, 2));
+  TRY(const auto top_k, search.optional_count("top_k", 0, kVocabularyMax));
+  TRY(const auto top_p, search.optional_number("top_p", 0, 1));
+  if (temperature) sampling.temperature = static_cast<float>(*temperature);
+  if (top_k) sampling.top_k = static_cast<std::uint32_t>(*top_k);
+  if (top_p && *top_p > 0) sampling.top_p = static_cast<float>(*top_p);
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<TokenId>> read_token_list(const JsonFields& fields, std::string_view key) {
@@ -157,6 +170,7 @@ Result<ModelConfig> parse_genai_config(std::string_view text, std::string_view w
     TRY(const auto search, root.object("search"));
     TRY(const auto shares, search.optional_flag("past_present_share_buffer"));
     config.shares_past_present = shares.value_or(false);
+    TRY_VOID(read_sampling(search, config.sampling));
   }
   return config;
 }

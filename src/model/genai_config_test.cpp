@@ -43,6 +43,25 @@ std::string error_of(std::string_view json) {
   return config ? "no error" : config.error().message;
 }
 
+TEST(GenaiConfig, TakesItsSamplingWhereItSamples) {
+  const auto config = parse_genai_config(
+      replaced(kBuilderConfig, R"("top_k": 20)", R"("temperature": 0.6, "top_k": 20)"), "x");
+  ASSERT_TRUE(config) << describe(config.error());
+  EXPECT_EQ(config->sampling, (SamplingDefaults{.temperature = 0.6F, .top_k = 20}));
+}
+
+TEST(GenaiConfig, GreedySearchSaysNothingOfSampling) {
+  const auto config = parse_genai_config(
+      replaced(kBuilderConfig, R"("do_sample": true)", R"("do_sample": false)"), "x");
+  ASSERT_TRUE(config) << describe(config.error());
+  EXPECT_EQ(config->sampling, SamplingDefaults{});
+}
+
+TEST(GenaiConfig, RefusesATemperatureOutOfRange) {
+  EXPECT_THAT(error_of(replaced(kBuilderConfig, R"("top_k": 20)", R"("temperature": 9)")),
+              HasSubstr("search.temperature: expected a number from 0 to 2, found 9"));
+}
+
 TEST(GenaiConfig, ReadsWhatTheModelBuilderWrites) {
   const auto config = parse_genai_config(kBuilderConfig, "x");
   ASSERT_TRUE(config) << describe(config.error());

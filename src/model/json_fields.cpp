@@ -86,6 +86,20 @@ Result<std::uint64_t> JsonFields::count(std::string_view key, std::uint64_t min,
   return *value;
 }
 
+Result<std::optional<double>> JsonFields::optional_number(std::string_view key, double min,
+                                                          double max) const {
+  const auto* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  boost::json::error_code failed;
+  const auto number = value->to_number<double>(failed);
+  if (failed || !(number >= min && number <= max)) {
+    return std::unexpected(
+        model_corrupt(fmt::format("{}: expected a number from {} to {}, found {}", name(key), min,
+                                  max, json::serialize(*value))));
+  }
+  return number;
+}
+
 Result<std::optional<bool>> JsonFields::optional_flag(std::string_view key) const {
   const auto* value = find(key);
   if (value == nullptr) return std::nullopt;

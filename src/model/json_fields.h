@@ -28,6 +28,8 @@ class JsonFields {
   Result<std::uint64_t> count(std::string_view key, std::uint64_t min, std::uint64_t max) const;
   Result<std::optional<std::uint64_t>> optional_count(std::string_view key, std::uint64_t min,
                                                       std::uint64_t max) const;
+  /// A number of [min, max].
+  Result<std::optional<double>> optional_number(std::string_view key, double min, double max) const;
   Result<std::optional<bool>> optional_flag(std::string_view key) const;
 
   /// "file: `path.key`", for errors of one's own.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "generation/sampling.h"
 #include "generation/token.h"
 
 namespace onnxlocal {
@@ -41,7 +42,9 @@ struct ModelConfig {
   std::optional<TokenId> bos_token;
   std::vector<TokenId> eos_tokens;  ///< Any of these ends a turn.
   std::optional<TokenId> pad_token;
-  bool shares_past_present = true;        ///< genai's `search.past_present_share_buffer`.
+  bool shares_past_present = true;  ///< genai's `search.past_present_share_buffer`.
+  /// genai's `search` temperature, top_k and top_p where it says `do_sample`, else ours.
+  SamplingDefaults sampling;
   std::string model_file = "model.onnx";  ///< Relative to the folder.
   GraphNames names;
 };
