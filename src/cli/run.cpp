@@ -25,10 +25,9 @@ struct RunFlags {
   std::vector<std::string> positionals;
   std::string system;
   std::uint32_t tokens_max = 1024;
-  // Small models ramble at temperature 1: what chat programs use.
-  float temperature = 0.7F;
-  float top_p = 0.95F;
-  std::uint32_t top_k = 0;
+  std::optional<float> temperature;
+  std::optional<float> top_p;
+  std::optional<std::uint32_t> top_k;
   std::optional<std::uint64_t> seed;
   std::vector<std::string> stop_strings;
 };
@@ -143,13 +142,10 @@ void add_run(CLI::App& app, CommandLine& line) {
       ->check(CLI::Range(1U, 1U << 24U))
       ->capture_default_str();
   command->add_option("--temperature", flags->temperature, "0 takes the most likely token")
-      ->check(CLI::Range(0.0, 2.0))
-      ->capture_default_str();
+      ->check(CLI::Range(0.0, 2.0));
   command->add_option("--top-p", flags->top_p, "Keep the most likely tokens up to this share")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  command->add_option("--top-k", flags->top_k, "Keep the k most likely tokens; 0 keeps all")
-      ->capture_default_str();
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--top-k", flags->top_k, "Keep the k most likely tokens; 0 keeps all");
   command->add_option("--seed", flags->seed, "The same seed gives the same answer");
   command->add_option("--stop", flags->stop_strings, "Stop at this text (may be repeated)")
       ->allow_extra_args(false);
@@ -159,9 +155,10 @@ void add_run(CLI::App& app, CommandLine& line) {
       "stops\n"
       "the answer, and /help lists the commands.\n\n"
       "Examples:\n"
-      "  onnx-local run \"What is the capital of France?\"\n"
+      "  onnx-local run \"Name the capital of France.\"\n"
       "  onnx-local run smollm2-135m-instruct --temperature 0 --json \"Hello\"\n"
-      "  echo \"The sky is blue.\" | onnx-local run \"Translate to French:\"");
+      "  echo \"Rain fell all day.\" | onnx-local run --max-tokens 50 \"Say this in other "
+      "words:\"");
   command->callback([flags, &line] {
     line.command = [flags, &line](CommandContext& context) {
       return run_run(*flags, line.flags["model"], line.is_json, context);

@@ -35,7 +35,11 @@ Result<RunPlan> plan_run(const RunInput& input,
   }
   if (!rest.empty()) plan.prompt = rest.front();
   if (input.piped && !is_blank(*input.piped)) {
-    plan.prompt = plan.prompt ? *plan.prompt + "\n\n" + *input.piped : *input.piped;
+    // A shell's `echo` ends with a line break that nobody meant to say.
+    std::string piped = *input.piped;
+    if (piped.ends_with('\n')) piped.pop_back();
+    if (piped.ends_with('\r')) piped.pop_back();
+    plan.prompt = plan.prompt ? *plan.prompt + "\n\n" + piped : piped;
   }
   if (plan.prompt && is_blank(*plan.prompt)) {
     return std::unexpected(invalid_request("the prompt is empty"));

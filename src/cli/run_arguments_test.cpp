@@ -30,7 +30,7 @@ TEST(RunArguments, TakeTwoForModelAndPrompt) {
 }
 
 TEST(RunArguments, TakeThePromptFromAPipeOrAppendIt) {
-  EXPECT_EQ(plan({}, "text\n").value(), (RunPlan{"", "text\n"}));
+  EXPECT_EQ(plan({}, "text\n\n").value(), (RunPlan{"", "text\n"}));
   EXPECT_EQ(plan({"Sum up:"}, "text").value(), (RunPlan{"", "Sum up:\n\ntext"}));
   EXPECT_EQ(plan({"smollm"}, "text").value(), (RunPlan{"smollm", "text"}));
   EXPECT_EQ(plan({"Hello"}, "").value(), (RunPlan{"", "Hello"}));

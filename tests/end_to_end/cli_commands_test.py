@@ -175,12 +175,12 @@ class Commands(unittest.TestCase):
     # Answers.
 
     def test_run_answers_one_prompt(self):
-        done = self.check(run("run", "--temperature", 0, "What is the capital of France?"))
+        done = self.check(run("run", "--temperature", 0, "Name the capital of France."))
         self.assertIn("Paris", done.stdout)
         self.assertEqual(done.stderr, "")
 
     def test_run_takes_the_prompt_from_a_pipe(self):
-        done = self.check(run("run", MODEL, "--temperature", 0, text="What is the capital of France?"))
+        done = self.check(run("run", MODEL, "--temperature", 0, text="Name the capital of France."))
         self.assertIn("Paris", done.stdout)
 
     def test_run_gives_json(self):
@@ -197,7 +197,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(first.stdout, second.stdout)
 
     def test_run_stops_at_a_text(self):
-        options = ["--temperature", 0, "--stop", "Paris", "What is the capital of France?"]
+        options = ["--temperature", 0, "--stop", "Paris", "Name the capital of France."]
         answer = self.json_of("run", *options)
         self.assertEqual(answer["stop_reason"], "stop_sequence")
         self.assertNotIn("Paris", answer["text"])

@@ -34,7 +34,7 @@ class Help(unittest.TestCase):
     def run_example(self, line):
         variables = support.environment(PATH=f"{PROGRAM.parent}:{os.environ['PATH']}")
         if " serve" in line:
-            line = re.sub(r"( --port \d+)?$", " --port 0", line)
+            line = re.sub(r"( --port \d+)?$", " --port 0", line, count=1)
         process = subprocess.Popen(["bash", "-c", "exec " + line if "|" not in line else line],
                                    cwd=self.scratch, env=variables, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -14,7 +14,7 @@ import urllib.request
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
 GGUF = pathlib.Path(sys.argv[2]).resolve()
 MODEL = "smollm2-135m-instruct"
-WAIT_SECONDS_MAX = 60  # For anything that has to happen; nothing waits as long where it works.
+WAIT_SECONDS_MAX = 120  # For anything that has to happen; nothing waits as long where it works.
 
 # What decides how the program runs; a test sets what it wants.
 OUR_VARIABLES = re.compile("^(ONNX_(?!LOCAL_HOME)|PROVIDER$|USE_ONNX$|XDG_)")
