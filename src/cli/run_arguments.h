@@ -27,7 +27,8 @@ struct RunPlan {
 
 /// Two positionals are model and prompt. One is the model where `is_model` knows it, else the
 /// prompt; after `--model` it is the prompt. What is piped (without its last line break) is the
-/// prompt, or follows it after an empty line. Errors: invalid_request (nothing to answer, more than can be meant).
+/// prompt, or follows it after an empty line. Errors: invalid_request (nothing to answer, more than
+/// can be meant).
 Result<RunPlan> plan_run(const RunInput& input,
                          const std::function<bool(const std::string&)>& is_model);
 
