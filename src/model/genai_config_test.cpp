@@ -59,7 +59,7 @@ TEST(GenaiConfig, GreedySearchSaysNothingOfSampling) {
 
 TEST(GenaiConfig, RefusesATemperatureOutOfRange) {
   EXPECT_THAT(error_of(replaced(kBuilderConfig, R"("top_k": 20)", R"("temperature": 9)")),
-              HasSubstr("search.temperature: expected a number from 0 to 2, found 9"));
+              HasSubstr("`search.temperature`: expected a number from 0 to 2, found 9"));
 }
 
 TEST(GenaiConfig, ReadsWhatTheModelBuilderWrites) {

@@ -120,8 +120,9 @@ TEST(MessagesRequest, MergesNeighboursOfOneRole) {
 
 TEST(MessagesRequest, DropsOldThinkingAndWhatIsLeftEmpty) {
   EXPECT_THAT(messages(R"([{"role":"user","content":"a"},
-                   {"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"},
-                                                  {"type":"redacted_thinking","data":"x"}]},
+                   {"role":"assistant","content":[
+                     {"type":"thinking","thinking":"t","signature":"s"},
+                     {"type":"redacted_thinking","data":"x"}]},
                    {"role":"user","content":"b"}])"),
               ElementsAre(message(Role::kUser, "a\n\nb")));
 }
