@@ -195,6 +195,37 @@ TEST(Decoders, AgreeOnTheSameWeights) {
   EXPECT_EQ(growing->limits().mixing, StepMixing::kRagged);
 }
 
+// What the engine's batch invariance stands on (docs/architecture.md): with the stock kernels a
+// prompt's chunks may be cut anywhere as long as none has a single token, for single tokens take
+// another path through attention.
+TEST(Decoders, GiveTheSameBitsForChunksOfTwoTokensOrMore) {
+  const auto tokens = text_tokens(60);
+  const auto decoder = load(tiny_model("tiny_onnx_q4"));
+  const auto whole = feed(*decoder, kFirst, tokens);
+  for (const std::size_t chunk : {2U, 3U, 5U, 10U, 20U, 32U}) {
+    decoder->truncate(kSecond, 0);
+    EXPECT_EQ(distance(whole, feed(*decoder, kSecond, tokens, chunk)), 0.0F) << chunk;
+  }
+}
+
+TEST(Decoders, GiveTheSameBitsForATokenAloneAndInABatch) {
+  const auto decoder = load(tiny_model("tiny_onnx_q4"));
+  const auto tokens = text_tokens(30);
+  std::vector<Step> steps;
+  for (const SlotId slot : {kFirst, kSecond, kThird}) {
+    feed(*decoder, slot, std::span(tokens).first(10 + slot.value));
+    steps.push_back({.slot = slot, .tokens = std::span(tokens).subspan(10 + slot.value, 1)});
+  }
+  const auto batch = values_of(decoder->forward(steps));
+  ASSERT_EQ(batch.size(), 3 * 259U);
+  for (const SlotId slot : {kFirst, kSecond, kThird}) {
+    decoder->truncate(slot, 10 + slot.value);
+    const auto alone = values_of(decoder->forward({&steps[slot.value], 1}));
+    const auto row = std::span(batch).subspan(slot.value * 259, 259);
+    EXPECT_EQ(distance(alone, {row.begin(), row.end()}), 0.0F);
+  }
+}
+
 TEST(Decoders, NameTheirLayoutByWhatDecidesIt) {
   const auto shared = load(tiny_model("tiny_onnx"));
   const auto quantized = load(tiny_model("tiny_onnx_q4"));

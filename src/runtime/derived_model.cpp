@@ -310,10 +310,9 @@ void drop_unused(onnx::GraphProto& graph) {
   }
   for (const onnx::ValueInfoProto& output : graph.output()) used.insert(output.name());
   auto& tensors = *graph.mutable_initializer();
-  const auto kept = std::stable_partition(
-      tensors.pointer_begin(), tensors.pointer_end(),
-      [&used](const onnx::TensorProto* tensor) { return used.contains(tensor->name()); });
-  while (tensors.pointer_end() != kept) tensors.RemoveLast();
+  for (int i = tensors.size() - 1; i >= 0; --i) {
+    if (!used.contains(tensors[i].name())) tensors.DeleteSubrange(i, 1);
+  }
 }
 
 }  // namespace
