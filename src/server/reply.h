@@ -18,7 +18,7 @@ struct PendingGeneration {
   anthropic::MessageIdentity identity;
   bool stream = false;
   /// Counts the prompt, for a `message_start` that cannot wait for the first token. On a worker.
-  std::function<Result<std::uint32_t>()> count_prompt;
+  std::move_only_function<Result<std::uint32_t>()> count_prompt;
 };
 
 /// What a handler answers: a response, or a generation that becomes one.

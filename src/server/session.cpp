@@ -181,7 +181,6 @@ asio::awaitable<void> Session::dispatch(Exchange& exchange, std::shared_ptr<Http
   if (match.route->runs_on == RunsOn::kNetwork) {
     reply = call_handler(*match.route, *request, std::move(context));
   } else {
-    // Named, not a temporary of the co_await: g++ 12 destroys such temporaries twice.
     std::move_only_function<Reply()> work = [route = match.route, request,
                                              context = std::move(context)]() mutable {
       return call_handler(*route, *request, std::move(context));

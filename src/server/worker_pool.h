@@ -36,6 +36,8 @@ class WorkerPool {
 
 /// Runs `work` on a worker and waits for it on the network thread; empty where the queue is full.
 /// The network's io_context must live until it returns.
+/// REQUIRES: `work` is moved from a variable of just this type: g++ 12 destroys the temporary of a
+/// conversion inside a co_await twice.
 template <class T>
 boost::asio::awaitable<std::optional<T>> run_on_worker(WorkerPool& pool,
                                                        std::shared_ptr<Wakeup> wakeup,
