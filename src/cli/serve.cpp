@@ -55,6 +55,7 @@ Result<ExitCode> run_serve(const CommandContext& context) {
   options.host = settings.host;
   options.port = settings.port;
   TRY(const auto server, Server::start(options, served.provider));
+  server->catch_signals();
   fmt::print("{}", to_text({.url = server->url(),
                             .model = served.model,
                             .context_tokens = served.context_tokens}));

@@ -65,8 +65,12 @@ class Server::Impl {
     return nothing_cancelled;
   }
 
+  void catch_signals() {
+    if (!signals_) signals_.emplace(network_);
+  }
+
   bool run_until_signal() {
-    signals_.emplace(network_);
+    catch_signals();
     signals_->wait();
     LOG_INFO("stopping: running requests have {} s to finish",
              std::chrono::duration<double>(options_.limits.drain).count());
@@ -132,6 +136,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
 std::uint16_t Server::port() const { return impl_->port(); }
 std::string Server::url() const { return impl_->url(); }
 bool Server::stop() { return impl_->stop(); }
+void Server::catch_signals() { impl_->catch_signals(); }
 bool Server::run_until_signal() { return impl_->run_until_signal(); }
 
 }  // namespace onnxlocal

@@ -109,6 +109,7 @@ class SignalledServer : public Shutdown {
     if (child == 0) {
       provider->set_script({});
       start();
+      server->catch_signals();
       const std::uint16_t port = server->port();
       static_cast<void>(!::write(ends[1], &port, sizeof port));
       const bool nothing_cancelled = server->run_until_signal();
@@ -140,6 +141,21 @@ class SignalledServer : public Shutdown {
 TEST_F(SignalledServer, EndsWellOnTheFirst) {
   EXPECT_EQ(exit_code_after({SIGTERM}, false), 0);
   EXPECT_EQ(exit_code_after({SIGINT}, false), 0);
+}
+
+TEST_F(SignalledServer, EndsWellOnASignalThatComesBeforeItWaits) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    provider->set_script({});
+    start();
+    server->catch_signals();
+    ::raise(SIGTERM);
+    ::_exit(server->run_until_signal() ? 0 : 1);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(SignalledServer, EndsAtOnceOnTheSecond) {
