@@ -42,8 +42,8 @@ class Server {
   /// it down afterwards. The second call does nothing. True where nothing had to be cancelled.
   bool stop();
 
-  /// From now on SIGINT and SIGTERM wait for `run_until_signal`, which calls this too. Call it before
-  /// anyone is told that the server is there: the signal may come at once.
+  /// From now on SIGINT and SIGTERM wait for `run_until_signal`, which calls this too. Call it
+  /// before anyone is told that the server is there: the signal may come at once.
   void catch_signals();
 
   /// Waits for SIGINT or SIGTERM, then stops as above. A second signal ends the process at once
