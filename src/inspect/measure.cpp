@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -221,8 +222,15 @@ Result<Loaded> load_all(const ModelFolder& folder, const RuntimeOptions& runtime
                         std::stop_token stop, const ProgressSink& progress) {
   const auto start = Clock::now();
   Loaded loaded;
-  TRY(loaded.decoder, load_decoder(folder, runtime, stop, progress));
-  auto tokenizer = Tokenizer::load(folder.tokenizer_file());
+  Result<std::shared_ptr<const Tokenizer>> tokenizer;
+  Result<LoadedDecoder> decoder = std::unexpected(Error{});
+  {
+    // Side by side, as the server loads them.
+    const std::jthread beside([&] { tokenizer = Tokenizer::load(folder.tokenizer_file()); });
+    decoder = load_decoder(folder, runtime, stop, progress);
+  }
+  if (!decoder) return std::unexpected(decoder.error());
+  loaded.decoder = *std::move(decoder);
   // A bare .onnx file has none, and a bench needs no text.
   if (!tokenizer && tokenizer.error().code != ErrorCode::kNotFound) {
     return std::unexpected(tokenizer.error());
