@@ -43,8 +43,10 @@ enum class StepMixing {
 struct DecoderLimits {
   std::uint32_t vocabulary_size = 0;
   std::uint32_t slots = 0;
-  std::uint32_t slot_tokens_max = 0;   ///< Capacity of a slot: the context window in use.
-  std::uint32_t chunk_tokens_max = 0;  ///< Most tokens in one step.
+  std::uint32_t slot_tokens_max = 0;  ///< Capacity of a slot: the context window in use.
+  /// Most tokens of a chunk. kRagged: most tokens of all steps in one `forward`; at least `slots`,
+  /// so that every slot can decode.
+  std::uint32_t chunk_tokens_max = 0;
   StepMixing mixing = StepMixing::kChunkOrSingles;
   std::size_t kv_bytes_per_token = 0;
 };
@@ -72,18 +74,26 @@ class Decoder {
   ///   empty)
   virtual Result<Logits> forward(std::span<const Step> steps) = 0;
 
+  /// Tokens that all slots together have room for, where they share one memory: what is free, in
+  /// whole pages of `layout().block_tokens`. A page that several slots hold counts once, and a slot
+  /// fills its last page before it takes another. kNoSharedLimit where each slot has its own room.
+  static constexpr std::uint64_t kNoSharedLimit = ~std::uint64_t{0};
+  virtual std::uint64_t free_tokens() const { return kNoSharedLimit; }
+
   /// Tokens whose keys and values the slot holds.
   virtual std::uint32_t length(SlotId slot) const = 0;
   /// Keeps the first `tokens` of the slot. 0 empties it and gives its memory back.
   virtual void truncate(SlotId slot, std::uint32_t tokens) = 0;
-  /// Makes `to` (empty before) begin with the first `tokens` of `from`.
+  /// Makes `to` (empty before) begin with the first `tokens` of `from`. Where slots share one
+  /// memory, whole blocks are shared by reference and take no room.
   virtual Result<void> copy_prefix(SlotId from, SlotId to, std::uint32_t tokens) = 0;
 
   /// Copies whole blocks [first_block, first_block + bytes.size() / block_bytes) out of a slot.
   ///   REQUIRES: the slot holds them.
   virtual Result<void> export_blocks(SlotId slot, std::uint32_t first_block,
                                      std::span<std::byte> bytes) const = 0;
-  /// Appends whole blocks to a slot whose length is a whole number of blocks.
+  /// Appends whole blocks to a slot whose length is a whole number of blocks. After an error,
+  /// `truncate` to the length before brings back what the slot held.
   virtual Result<void> import_blocks(SlotId slot, std::span<const std::byte> bytes) = 0;
 };
 
