@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace onnxlocal::ep {
+
+/// ONNX element types that we look at, by their ONNX numbers.
+enum class ElementType : std::int32_t {
+  kOther = 0,
+  kFloat32 = 1,
+  kUint8 = 2,
+  kInt8 = 3,
+  kInt32 = 6,
+  kInt64 = 7,
+  kFloat16 = 10,
+  kBfloat16 = 16,
+};
+
+/// Where an external constant's bytes lie.
+struct ExternalPlace {
+  std::string file;  ///< Absolute.
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// A constant. Small ones carry their bytes; those in external data only their place, so that
+/// looking at a graph reads nothing.
+struct Constant {
+  ElementType type = ElementType::kOther;
+  std::vector<std::int64_t> dims;
+  std::span<const std::byte> bytes;  ///< Empty where `place` is set. Borrowed from the graph.
+  std::optional<ExternalPlace> place;
+};
+
+using ValueIndex = std::int32_t;
+inline constexpr ValueIndex kNoValue = -1;  ///< An optional input or output that is left out.
+
+struct Value {
+  std::string name;
+  ElementType type = ElementType::kOther;
+  std::vector<std::int64_t>
+      dims;                    ///< -1 where known only at run time; empty for a scalar or unknown.
+  std::int32_t producer = -1;  ///< Node, or -1: an input of the graph or a constant.
+  std::vector<std::int32_t> consumers;
+  std::optional<Constant> constant;
+  bool is_input = false;
+  bool is_output = false;
+};
+
+using Attribute =
+    std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>>;
+
+struct Node {
+  std::string op;
+  std::string domain;  ///< "" for ai.onnx.
+  std::vector<ValueIndex> inputs;
+  std::vector<ValueIndex> outputs;
+  std::map<std::string, Attribute, std::less<>> attributes;
+
+  std::int64_t integer(std::string_view name, std::int64_t otherwise) const;
+  float number(std::string_view name, float otherwise) const;
+};
+
+/// A graph of ONNX Runtime, read once. Nodes are in topological order.
+struct Graph {
+  std::vector<Node> nodes;
+  std::vector<Value> values;
+  std::vector<ValueIndex> inputs;
+  std::vector<ValueIndex> outputs;
+};
+
+}  // namespace onnxlocal::ep
