@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <string_view>
@@ -24,6 +24,10 @@ namespace onnxlocal {
 namespace {
 
 using Shape = std::vector<std::int64_t>;
+
+/// Bindings that are kept. Sequences that come and go make as many pairs of (first, rows) as slots
+/// squared, at 0.1 MB each, while what runs for a while needs two, a chunk's and the batch's.
+constexpr std::size_t kBindingsMax = 8;
 
 class DecoderShared final : public Decoder {
  public:
@@ -60,7 +64,7 @@ class DecoderShared final : public Decoder {
   void truncate(SlotId slot, std::uint32_t tokens) override {
     rows_.truncate(slot, tokens);
     // Between two sequences: trimming after every chunk would only fault the pages in again.
-    if (tokens == 0 && ran_chunk_) {
+    if (tokens == 0 && (ran_chunk_ || rows_.is_empty())) {
       trim_heap();
       ran_chunk_ = false;
     }
@@ -83,6 +87,12 @@ class DecoderShared final : public Decoder {
     std::vector<std::int64_t> mask;
     std::vector<std::int64_t> positions;
     std::vector<std::int64_t> logits_positions;
+  };
+  /// Keys and values of rows [first, first + rows), bound.
+  struct BoundRows {
+    std::uint32_t first = 0;
+    std::size_t rows = 0;
+    Ort::IoBinding binding;
   };
 
   void check_steps(std::span<const Step> steps) const {
@@ -153,10 +163,21 @@ class DecoderShared final : public Decoder {
         shape.data(), shape.size());
   }
 
-  /// The binding of rows [first, first + rows): keys and values stay bound from step to step.
+  /// The binding of rows [first, first + rows): keys and values stay bound from step to step. The
+  /// one that was used last stands first.
   Ort::IoBinding& binding_of(std::uint32_t first, std::size_t rows) {
-    const auto key = std::pair(first, static_cast<std::uint32_t>(rows));
-    if (const auto found = bindings_.find(key); found != bindings_.end()) return found->second;
+    auto found = std::ranges::find_if(
+        bindings_, [&](const auto& bound) { return bound.first == first && bound.rows == rows; });
+    if (found == bindings_.end()) {
+      if (bindings_.size() == kBindingsMax) bindings_.pop_back();
+      bindings_.push_back({.first = first, .rows = rows, .binding = bind(first, rows)});
+      found = std::prev(bindings_.end());
+    }
+    std::rotate(bindings_.begin(), found, std::next(found));
+    return bindings_.front().binding;
+  }
+
+  Ort::IoBinding bind(std::uint32_t first, std::size_t rows) {
     Ort::IoBinding binding(session_.session);
     const KvMemory& memory = rows_.memory();
     const Shape shape{static_cast<std::int64_t>(rows), geometry_.heads, rows_.capacity(),
@@ -173,7 +194,7 @@ class DecoderShared final : public Decoder {
             layer_name(is_key ? names_.present_key : names_.present_value, layer).c_str(), view);
       }
     }
-    return bindings_.emplace(key, std::move(binding)).first->second;
+    return binding;
   }
 
   Result<Ort::Value> run(std::uint32_t first, std::size_t rows, std::size_t chunk) {
@@ -197,6 +218,8 @@ class DecoderShared final : public Decoder {
     std::vector<Ort::Value> outputs = binding.GetOutputValues();
     // Outputs come in the order of their binding: logits are always the last.
     Ort::Value logits = std::move(outputs.back());
+    // Bound anew, or the binding would hold these logits until it runs again.
+    binding.BindOutput(names_.logits.c_str(), host_info_);
     return logits;
   }
 
@@ -239,8 +262,8 @@ class DecoderShared final : public Decoder {
   Ort::RunOptions run_options_;
   // The engine thread's. The bindings point into the rows' memory.
   KvRows rows_;
-  std::map<std::pair<std::uint32_t, std::uint32_t>, Ort::IoBinding> bindings_;
-  std::vector<std::int64_t> ones_;  ///< The mask of a row alone.
+  std::vector<BoundRows> bindings_;  ///< At most kBindingsMax.
+  std::vector<std::int64_t> ones_;   ///< The mask of a row alone.
   Inputs inputs_;
   std::uint32_t total_ = 0;
   bool ran_chunk_ = false;  ///< Since the heap was trimmed.

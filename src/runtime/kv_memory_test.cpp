@@ -93,6 +93,29 @@ TEST(HostKvMemory, RefusesWhatNoAddressSpaceHolds) {
   EXPECT_EQ(memory.error().code, ErrorCode::kUnavailable);
 }
 
+TEST(KvRows, GiveBackEveryPageOfAnEmptiedSlot) {
+  GraphInterface graph;
+  graph.layers = 1;
+  graph.kv_heads = 8192;
+  graph.head_dim = 64;
+  graph.kv_type = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  const KvGeometry geometry(graph);
+  const std::size_t before = resident_memory_bytes();
+  auto memory = make_host_kv_memory(2, KvRows::buffer_bytes(geometry, 1, 64));
+  ASSERT_TRUE(memory.has_value());
+  KvRows rows(geometry, 1, 64, *std::move(memory));
+  const std::size_t head_bytes = rows.row_bytes() / graph.kv_heads;
+  for (std::size_t head = 0; head < graph.kv_heads; ++head) {
+    *(rows.memory().buffer(0) + head * head_bytes) = std::byte{1};
+    *(rows.memory().buffer(1) + head * head_bytes) = std::byte{1};
+  }
+  rows.grow(SlotId{0}, 1);
+  const std::size_t written = std::size_t{2} * graph.kv_heads * kKvPageBytes;
+  EXPECT_GT(resident_memory_bytes(), before + written / 2);
+  rows.truncate(SlotId{0}, 0);
+  EXPECT_LT(resident_memory_bytes(), before + written / 4);
+}
+
 TEST(DeviceKvMemory, CarriesADecoder) {
   const ModelFolder folder = read_folder(tiny_model("tiny_onnx"));
   OpenSession session = open_tiny();

@@ -35,6 +35,10 @@ std::uint32_t KvRows::row_of(SlotId slot) const {
   return row_of_slot_[slot.value];
 }
 
+bool KvRows::is_empty() const {
+  return std::ranges::all_of(lengths_, [](std::uint32_t length) { return length == 0; });
+}
+
 std::ptrdiff_t KvRows::distance(std::uint32_t from, std::uint32_t to) const {
   return (static_cast<std::ptrdiff_t>(to) - static_cast<std::ptrdiff_t>(from)) *
          static_cast<std::ptrdiff_t>(row_bytes());
@@ -52,11 +56,11 @@ Result<void> KvRows::try_each_head(std::uint32_t row, const Visit& visit) const 
   return {};
 }
 
+/// The whole row, not its tokens alone: a step that failed may have written behind them.
 void KvRows::release_row(std::uint32_t row) {
-  static_cast<void>(try_each_head(row, [&](std::byte* head) -> Result<void> {
-    memory_->release(head, lengths_[row] * geometry_.vector_bytes());
-    return {};
-  }));
+  for (std::size_t buffer = 0; buffer < std::size_t{2} * geometry_.layers; ++buffer) {
+    memory_->release(memory_->buffer(buffer) + row * row_bytes(), row_bytes());
+  }
 }
 
 void KvRows::grow(SlotId slot, std::size_t tokens) {

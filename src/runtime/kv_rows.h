@@ -33,6 +33,7 @@ class KvRows {
   std::size_t row_bytes() const { return geometry_.heads * head_bytes(); }
   std::uint32_t row_of(SlotId slot) const;
   std::uint32_t length(SlotId slot) const { return lengths_[row_of(slot)]; }
+  bool is_empty() const;  ///< No slot holds anything.
 
   /// Makes the slots' rows adjacent, in any order, moving as little as can be. Returns the first.
   Result<std::uint32_t> gather(std::span<const SlotId> slots);
