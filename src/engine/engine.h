@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/deadline.h"
@@ -34,15 +35,34 @@ struct SequenceRequest {
   std::string cache_scope;
 };
 
+/// Who guesses tokens ahead, for the model to verify several in one step. What comes out is the
+/// same, token by token.
+enum class Speculation {
+  kOff,
+  kPromptLookup,  ///< What followed before in the same text.
+  kDraftModel,    ///< A smaller model of the same vocabulary.
+};
+/// "off", "prompt-lookup" or "draft". Errors: invalid_request.
+Result<Speculation> parse_speculation(std::string_view text);
+
+/// Used where the decoder's steps are ragged: for others, more rows are not nearly free.
+struct SpeculationOptions {
+  Speculation kind = Speculation::kPromptLookup;
+  std::uint32_t draft_tokens_max = 15;  ///< Guesses per sequence and step.
+  bool measure_costs = true;  ///< Learn from steps' times what guesses cost; else from a table.
+};
+
 struct EngineOptions {
-  std::vector<TokenId> end_tokens;   ///< End a turn; from the model's configuration.
-  std::uint32_t chunk_tokens = 256;  ///< Prefill chunk between two decode steps.
-  std::uint32_t queue_max = 64;      ///< Sequences that wait for a slot; one more is overloaded.
+  std::vector<TokenId> end_tokens;  ///< End a turn; from the model's configuration.
+  /// Prefill chunk between two decode steps; in a ragged step, prefill beside decoding rows.
+  std::uint32_t chunk_tokens = 256;
+  std::uint32_t queue_max = 64;  ///< Sequences that wait for a slot; one more is overloaded.
   std::size_t kv_bytes_max = std::size_t{4} << 30;  ///< Keys and values of running sequences.
   std::size_t prefix_cache_bytes_max = std::size_t{1} << 30;  ///< 0 turns the cache off.
   std::string cache_key;  ///< Model hash: part of each prefix's key.
   /// For requests that name no seed; the system's randomness where empty.
   std::optional<std::uint64_t> random_seed;
+  SpeculationOptions speculation;
 };
 
 /// A snapshot; its numbers belong together.
@@ -58,6 +78,8 @@ struct EngineStatus {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t cached_tokens = 0;
   std::uint64_t generated_tokens = 0;
+  std::uint64_t draft_tokens = 0;     ///< Guessed and verified.
+  std::uint64_t accepted_tokens = 0;  ///< Of those, right.
   bool failed = false;  ///< The decoder failed in a way that it does not recover from.
 };
 
@@ -67,9 +89,12 @@ struct EngineStatus {
 class Engine {
  public:
   /// `tokenizer` may be null: then deltas have tokens and no text, and stop strings are refused.
+  /// `draft` is for `Speculation::kDraftModel` alone. Errors: invalid_request (limits that cannot
+  /// be; a draft model that is missing, or does not fit).
   static Result<std::unique_ptr<Engine>> start(std::unique_ptr<Decoder> decoder,
                                                std::shared_ptr<const Tokenizer> tokenizer,
-                                               EngineOptions options);
+                                               EngineOptions options,
+                                               std::unique_ptr<Decoder> draft = nullptr);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

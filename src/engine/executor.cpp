@@ -1,6 +1,7 @@
 #include "engine/executor.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 #include <variant>
 
@@ -26,12 +27,15 @@ void deliver(Sequence& sequence, Output::Release& release) {
 
 }  // namespace
 
-Executor::Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options)
+Executor::Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options,
+                   std::unique_ptr<Drafter> drafter)
     : options_(options),
       decoder_(std::move(decoder)),
       rule_(make_chunk_rule(options.chunk_tokens, decoder_->limits(), decoder_->layout())),
       cache_(cache_options(options, decoder_->layout())),
-      slots_(decoder_->limits().slots, options.kv_bytes_max) {}
+      slots_(decoder_->limits().slots, options.kv_bytes_max) {
+  if (drafter) speculator_.emplace(std::move(drafter), decoder_->limits(), options.speculation);
+}
 
 Executor::~Executor() = default;
 
@@ -62,7 +66,7 @@ void Executor::cancel_all(const Error& why) {
 }
 
 void Executor::admit() {
-  while (!waiting_.empty()) {
+  while (!waiting_.empty() && has_room_for(*waiting_.front())) {
     const auto slot = slots_.take(waiting_.front()->kv_bytes_reserved);
     if (!slot) return;
     running_.push_back(std::move(waiting_.front()));
@@ -86,34 +90,62 @@ void Executor::step() {
 }
 
 StepPlan Executor::plan() {
+  const bool is_ragged = limits().mixing == StepMixing::kRagged;
+  // Before each chunk, not only at the start: another sequence may have computed what comes next
+  // (many clients that send one system prompt at the same time).
+  for (const auto& sequence : running_) {
+    if (!sequence->is_prefilling()) continue;
+    if (is_ragged && sequence->position == 0) {
+      if (waits_for_blocks(*sequence)) continue;
+      share_prefix(*sequence);
+    }
+    take_cached_blocks(*sequence);
+  }
+  if (speculator_) propose_drafts();
   std::vector<SequenceView> views;
   views.reserve(running_.size());
   for (const auto& sequence : running_) {
-    // Before each chunk, not only at the start: another sequence may have computed what comes next
-    // (many clients that send one system prompt at the same time).
-    if (sequence->is_prefilling()) take_cached_blocks(*sequence);
-    views.push_back({.prompt_tokens = sequence->prompt_tokens, .position = sequence->position});
+    views.push_back({.prompt_tokens = sequence->prompt_tokens,
+                     .position = sequence->position,
+                     .draft_tokens = static_cast<std::uint32_t>(sequence->draft.size()),
+                     .is_waiting = is_ragged && waits_for_blocks(*sequence)});
   }
   return plan_step({.sequences = views,
                     .rule = rule_,
-                    .mixing = decoder_->limits().mixing,
+                    .mixing = limits().mixing,
                     .last_was_chunk = last_was_chunk_,
                     .chunks_run = chunks_run_});
+}
+
+void Executor::propose_drafts() {
+  std::uint32_t prompt_tokens = 0;
+  for (const auto& sequence : running_) {
+    if (sequence->is_prefilling()) prompt_tokens += sequence->prompt_tokens - sequence->position;
+  }
+  speculator_->propose(running_, std::min(prompt_tokens, rule_.tokens));
 }
 
 void Executor::run(const StepPlan& plan) {
   std::vector<Step> steps;
   steps.reserve(plan.steps.size());
   for (const PlannedStep& planned : plan.steps) {
-    const Sequence& sequence = *running_[planned.sequence];
+    Sequence& sequence = *running_[planned.sequence];
+    // Guesses stand behind the tokens while they are verified.
+    sequence.tokens.insert(sequence.tokens.end(), sequence.draft.begin(), sequence.draft.end());
+    LogitsWanted wanted = planned.needs_logits ? LogitsWanted::kLast : LogitsWanted::kNone;
+    if (!sequence.draft.empty()) wanted = LogitsWanted::kAll;
     steps.push_back(
         {.slot = *sequence.slot,
          .tokens = std::span(sequence.tokens).subspan(sequence.position, planned.tokens),
-         .logits = planned.needs_logits ? LogitsWanted::kLast : LogitsWanted::kNone});
+         .logits = wanted});
   }
   last_was_chunk_ = plan.has_chunk;
   chunks_run_ += plan.has_chunk ? 1 : 0;
-  const auto logits = decoder_->forward(steps);
+  const auto logits = forward(steps, plan);
+  for (const PlannedStep& planned : plan.steps) {
+    Sequence& sequence = *running_[planned.sequence];
+    sequence.tokens.resize(sequence.tokens.size() - sequence.draft.size());
+  }
   if (!logits) {
     fail_plan(plan, logits.error());
     return;
@@ -122,19 +154,64 @@ void Executor::run(const StepPlan& plan) {
   std::uint32_t row = 0;
   for (const PlannedStep& planned : plan.steps) {
     Sequence& sequence = *running_[planned.sequence];
-    const bool was_prefilling = sequence.is_prefilling();
-    sequence.position += planned.tokens;
-    if (was_prefilling) keep_blocks(sequence);
-    if (!planned.needs_logits) continue;
-    if (was_prefilling) {
-      sequence.usage.input_tokens = sequence.prompt_tokens - sequence.usage.cache_read_tokens -
-                                    sequence.usage.cache_creation_tokens;
-      totals_.prompt_tokens += sequence.prompt_tokens;
-      totals_.cached_tokens += sequence.usage.cache_read_tokens;
-      sequence.sink(GenerationStarted{.usage = sequence.usage});
+    if (sequence.is_prefilling()) {
+      sequence.position += planned.tokens;
+      keep_blocks(sequence);
+      if (!planned.needs_logits) continue;
+      begin_answer(sequence);
+      take_logits(sequence, logits->row(row++));
+    } else {
+      take_rows(sequence, *logits, row, planned.tokens);
+      row += planned.tokens;
     }
-    take_logits(sequence, logits->row(row++));
   }
+  // After the last look at the logits: guesses that were wrong leave their slots.
+  for (const PlannedStep& planned : plan.steps) {
+    const Sequence& sequence = *running_[planned.sequence];
+    if (decoder_->length(*sequence.slot) > sequence.position) {
+      decoder_->truncate(*sequence.slot, sequence.position);
+    }
+  }
+}
+
+Result<Logits> Executor::forward(std::span<const Step> steps, const StepPlan& plan) {
+  if (!speculator_ || !speculator_->measures() || plan.has_chunk) return decoder_->forward(steps);
+  std::uint32_t rows = 0;
+  for (const PlannedStep& planned : plan.steps) rows += planned.tokens;
+  const auto begin = std::chrono::steady_clock::now();
+  auto logits = decoder_->forward(steps);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  const auto sequences = static_cast<std::uint32_t>(plan.steps.size());
+  if (logits) speculator_->step_ran(rows, rows - sequences, took.count());
+  return logits;
+}
+
+/// The prompt is computed.
+void Executor::begin_answer(Sequence& sequence) {
+  sequence.usage.input_tokens = sequence.prompt_tokens - sequence.usage.cache_read_tokens -
+                                sequence.usage.cache_creation_tokens;
+  totals_.prompt_tokens += sequence.prompt_tokens;
+  totals_.cached_tokens += sequence.usage.cache_read_tokens;
+  sequence.sink(GenerationStarted{.usage = sequence.usage});
+}
+
+/// Row by row, as if each were a step of its own: until the sequence ends, or the token that is
+/// chosen is not the one whose row comes next.
+void Executor::take_rows(Sequence& sequence, const Logits& logits, std::uint32_t first_row,
+                         std::uint32_t rows) {
+  std::uint32_t taken = 0;
+  bool is_as_guessed = true;
+  while (taken < rows && is_as_guessed && !sequence.end) {
+    take_logits(sequence, logits.row(first_row + taken));
+    is_as_guessed =
+        taken + 1 < rows && !sequence.end && sequence.tokens.back() == sequence.draft[taken];
+    ++taken;
+  }
+  sequence.position += taken;
+  totals_.draft_tokens += rows - 1;
+  totals_.accepted_tokens += taken - 1;
+  if (speculator_) speculator_->verified(sequence, taken - 1);
+  sequence.draft.clear();
 }
 
 void Executor::fail_plan(const StepPlan& plan, const Error& error) {
@@ -194,6 +271,7 @@ void Executor::remove_ended() {
     keep_blocks(*sequence);
     sequence->kept = {};
     decoder_->truncate(*sequence->slot, 0);
+    if (speculator_) speculator_->forget(*sequence->slot);
     slots_.give_back(*sequence->slot);
     retire(std::move(sequence));
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,20 +14,24 @@
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "engine/slot_pool.h"
+#include "engine/speculator.h"
 #include "runtime/decoder.h"
 
 namespace onnxlocal {
 
-/// Runs sequences on a decoder, one step at a time: no thread, channel or clock of its own, so that
-/// a simulation can drive it. Engine thread only.
+/// Runs sequences on a decoder, one step at a time: no thread or channel of its own, and no clock
+/// that results depend on, so that a simulation can drive it. Engine thread only.
 ///
 /// Invariants
 ///  - Sequences are admitted in the order they came; nobody overtakes the first that waits.
 ///  - Each running sequence owns one slot, which holds exactly `position` of its tokens.
-///  - What running sequences may come to in bytes is within the budget.
+///  - What running sequences may come to in bytes is within the budget, and where slots share one
+///    memory, what they may still take of it is free.
 class Executor {
  public:
-  Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options);
+  /// `drafter` is null where nobody guesses; else the decoder is ragged.
+  Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options,
+           std::unique_ptr<Drafter> drafter = nullptr);
   ~Executor();
 
   /// Puts a sequence at the end of the queue.
@@ -51,13 +56,24 @@ class Executor {
 
  private:
   void admit();
+  bool has_room_for(const Sequence& sequence) const;
+  std::uint64_t whole_blocks(std::uint64_t tokens) const;
+  std::uint64_t promised_tokens() const;
+  std::uint32_t shared_blocks(const Sequence& one, const Sequence& other) const;
+  bool waits_for_blocks(const Sequence& sequence) const;
+  void share_prefix(Sequence& sequence);
   void take_cached_blocks(Sequence& sequence);
   void keep_blocks(Sequence& sequence);
   void forget_import(Sequence& sequence);
   std::span<const TokenId> block_tokens(const Sequence& sequence, std::uint32_t block) const;
 
   StepPlan plan();
+  void propose_drafts();
   void run(const StepPlan& plan);
+  Result<Logits> forward(std::span<const Step> steps, const StepPlan& plan);
+  void begin_answer(Sequence& sequence);
+  void take_rows(Sequence& sequence, const Logits& logits, std::uint32_t first_row,
+                 std::uint32_t rows);
   void fail_plan(const StepPlan& plan, const Error& error);
   void take_logits(Sequence& sequence, std::span<const float> logits);
   void finish(Sequence& sequence, StopReason reason);
@@ -73,6 +89,7 @@ class Executor {
   PrefixCache cache_;  ///< Before the sequences, whose paths point into it.
   SlotPool slots_;
   SamplerScratch scratch_;
+  std::optional<Speculator> speculator_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  ///< In the order of admission.
   std::vector<std::unique_ptr<Sequence>> ended_;    ///< Their last event is still to be delivered.

@@ -1,5 +1,7 @@
 // The executor's slots: what comes into them from the prefix cache and goes out to it, and the
 // check that all of it agrees.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -13,6 +15,88 @@ std::span<const TokenId> Executor::block_tokens(const Sequence& sequence,
   return std::span(sequence.tokens).subspan(block * rule_.block_tokens, rule_.block_tokens);
 }
 
+std::uint64_t Executor::whole_blocks(std::uint64_t tokens) const {
+  return (tokens + rule_.block_tokens - 1) / rule_.block_tokens * rule_.block_tokens;
+}
+
+/// What running sequences may still take of a memory that all slots share.
+std::uint64_t Executor::promised_tokens() const {
+  std::uint64_t promised = 0;
+  for (const auto& sequence : running_) {
+    promised +=
+        whole_blocks(std::uint64_t{sequence->prompt_tokens} + sequence->request.tokens_max) -
+        whole_blocks(sequence->position);
+  }
+  return promised;
+}
+
+bool Executor::has_room_for(const Sequence& sequence) const {
+  const std::uint64_t free = decoder_->free_tokens();
+  if (free == Decoder::kNoSharedLimit) return true;
+  return promised_tokens() +
+             whole_blocks(std::uint64_t{sequence.prompt_tokens} + sequence.request.tokens_max) <=
+         free;
+}
+
+/// Whole blocks at the beginning of `one`'s prompt that `other` has, or will have, in its slot.
+std::uint32_t Executor::shared_blocks(const Sequence& one, const Sequence& other) const {
+  const bool may_share = one.kept.is_open() && other.kept.is_open() &&
+                         one.request.cache_scope == other.request.cache_scope;
+  if (!may_share) return 0;
+  const std::uint32_t most = std::min(reusable_tokens_max(rule_, one.prompt_tokens),
+                                      static_cast<std::uint32_t>(other.tokens.size()) - 1);
+  const auto tokens = std::span(one.tokens).first(most);
+  const auto differ = std::ranges::mismatch(tokens, other.tokens).in1;
+  return static_cast<std::uint32_t>(differ - tokens.begin()) / rule_.block_tokens;
+}
+
+/// Two prompts that begin alike are not computed side by side: the later one waits, then shares. No
+/// two wait for each other, for the one that is ahead, or came first, does not.
+bool Executor::waits_for_blocks(const Sequence& sequence) const {
+  if (!sequence.is_prefilling()) return false;
+  bool is_before = true;
+  for (const auto& other : running_) {
+    if (other.get() == &sequence) {
+      is_before = false;
+      continue;
+    }
+    const bool is_ahead =
+        other->position > sequence.position || (is_before && other->position == sequence.position);
+    if (!other->is_prefilling() || !is_ahead) continue;
+    const std::uint32_t shared = shared_blocks(sequence, *other) * rule_.block_tokens;
+    if (shared > std::max(sequence.position, other->position)) return true;
+  }
+  return false;
+}
+
+/// An empty slot begins with the blocks of another one, by reference where the decoder can.
+void Executor::share_prefix(Sequence& sequence) {
+  if (!sequence.kept.is_open()) return;
+  const Sequence* best = nullptr;
+  std::uint32_t best_blocks = 0;
+  for (const auto& other : running_) {
+    if (other.get() == &sequence) continue;
+    const std::uint32_t blocks =
+        std::min(shared_blocks(sequence, *other), other->position / rule_.block_tokens);
+    if (blocks <= best_blocks) continue;
+    best = other.get();
+    best_blocks = blocks;
+  }
+  if (!best) return;
+  const std::uint32_t tokens = best_blocks * rule_.block_tokens;
+  const auto copied = decoder_->copy_prefix(*best->slot, *sequence.slot, tokens);
+  if (!copied) {
+    LOG_WARNING("a prefix was not shared, computing it again: {}", describe(copied.error()));
+    decoder_->truncate(*sequence.slot, 0);
+    return;
+  }
+  sequence.position = tokens;
+  sequence.usage.cache_read_tokens = tokens;
+  while (sequence.kept.blocks() < best_blocks &&
+         cache_.follow(sequence.kept, block_tokens(sequence, sequence.kept.blocks()))) {
+  }
+}
+
 /// Extends the slot [0, position) by blocks that the cache has, up to `reusable_tokens_max`.
 void Executor::take_cached_blocks(Sequence& sequence) {
   if (!sequence.kept.is_open()) return;
@@ -24,7 +108,7 @@ void Executor::take_cached_blocks(Sequence& sequence) {
     if (!cache_.follow(sequence.kept, block_tokens(sequence, sequence.kept.blocks()))) return;
     const auto imported = decoder_->import_blocks(*sequence.slot, cache_.bytes(sequence.kept));
     if (!imported) {
-      LOG_WARNING("cached keys and values were not taken, computing them again: {}",
+      LOG_WARNING("cached keys and values were not taken, computing the rest: {}",
                   describe(imported.error()));
       forget_import(sequence);
       return;
@@ -34,12 +118,10 @@ void Executor::take_cached_blocks(Sequence& sequence) {
   }
 }
 
-/// The slot's state is unknown: begins again, without the cache.
+/// Goes on from what the slot held before, without the cache.
 void Executor::forget_import(Sequence& sequence) {
-  decoder_->truncate(*sequence.slot, 0);
+  decoder_->truncate(*sequence.slot, sequence.position);
   sequence.kept = {};
-  sequence.position = 0;
-  sequence.usage = {};
 }
 
 /// Puts the slot's whole blocks behind `kept` into the cache.
@@ -91,6 +173,10 @@ Result<void> Executor::check_invariants() const {
     }
     if (position > limits().slot_tokens_max) return broken("a slot is overfull");
     reserved += sequence->kv_bytes_reserved;
+  }
+  if (decoder_->free_tokens() != Decoder::kNoSharedLimit &&
+      promised_tokens() > decoder_->free_tokens()) {
+    return broken("more of the shared memory is promised than there is");
   }
   if (slots_.taken() != running_.size()) return broken("a slot is taken twice, or by nobody");
   if (reserved != slots_.reserved_bytes() || reserved > slots_.bytes_max()) {

@@ -120,6 +120,71 @@ TEST(EngineLoop, MixesStepsWhereTheDecoderCan) {
   EXPECT_EQ(other.now().tokens, engine.decoder->expected_greedy(prompt_of(50), 5));
 }
 
+TEST(EngineLoop, ComputesManyPromptsInOneRaggedStep) {
+  Stepper engine({.slots = 8, .chunk_tokens_max = 96, .mixing = StepMixing::kRagged});
+  std::vector<EventRecorder> recorders;
+  for (TokenId i = 0; i < 8; ++i) recorders.push_back(engine.submit_greedy(prompt_of(12, i), 4));
+  engine.step();
+  EXPECT_EQ(engine.decoder->counts().busiest_step, 8U);
+  EXPECT_EQ(engine.decoder->counts().widest_step, 96U);
+  engine.run_all();
+  for (TokenId i = 0; i < 8; ++i) {
+    EXPECT_EQ(recorders[static_cast<std::size_t>(i)].now().tokens,
+              engine.decoder->expected_greedy(prompt_of(12, i), 4));
+  }
+}
+
+TEST(EngineLoop, BoundsThePrefillBesideDecodingRows) {
+  Stepper engine({.slot_tokens_max = 400, .chunk_tokens_max = 128, .mixing = StepMixing::kRagged},
+                 {.chunk_tokens = 16});
+  const auto decoding = engine.submit_greedy({1, 2}, 20);
+  engine.step();
+  engine.submit_greedy(prompt_of(200), 2);
+  const std::uint64_t before = engine.decoder->counts().tokens;
+  engine.step();
+  EXPECT_EQ(engine.decoder->counts().tokens - before, 17U);
+  EXPECT_EQ(decoding.now().tokens.size(), 2U);
+}
+
+TEST(EngineLoop, ComputesASharedPrefixOnceAndSharesItByReference) {
+  Stepper engine({.slots = 4,
+                  .slot_tokens_max = 400,
+                  .chunk_tokens_max = 512,
+                  .mixing = StepMixing::kRagged,
+                  .block_tokens = 8,
+                  .pool_blocks = 100});
+  std::vector<EventRecorder> recorders;
+  std::vector<std::vector<TokenId>> prompts;
+  for (TokenId i = 0; i < 4; ++i) {
+    prompts.push_back(prompt_of(160));
+    for (int j = 0; j < 3; ++j) prompts.back().push_back(i);
+    recorders.push_back(engine.submit_greedy(prompts.back(), 5));
+  }
+  engine.run_all();
+  EXPECT_EQ(engine.decoder->counts().shared_blocks, 60U);
+  EXPECT_EQ(engine.decoder->counts().imported_blocks, 0U);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(recorders[i].now().tokens, engine.decoder->expected_greedy(prompts[i], 5));
+    EXPECT_EQ(recorders[i].now().started->cache_read_tokens, i == 0 ? 0U : 160U);
+  }
+}
+
+TEST(EngineLoop, AdmitsWhatTheSharedMemoryHasRoomFor) {
+  // Eight blocks of eight tokens: each of these needs five.
+  Stepper engine({.mixing = StepMixing::kRagged, .block_tokens = 8, .pool_blocks = 8});
+  const auto first = engine.submit_greedy(prompt_of(20), 20);
+  const auto second = engine.submit_greedy(prompt_of(20, 50), 20);
+  engine.step();
+  EXPECT_EQ(engine.loop->status().running, 1U);
+  engine.run_all();
+  EXPECT_EQ(second.now().tokens, engine.decoder->expected_greedy(prompt_of(20, 50), 20));
+  EXPECT_EQ(engine.refused({.prompt = prompt_of(64), .tokens_max = 1}).code,
+            ErrorCode::kOverloaded);
+  const auto clamped = engine.submit_greedy(prompt_of(60), 100);
+  engine.run_all();
+  EXPECT_EQ(clamped.now().tokens.size(), 4U);
+}
+
 TEST(EngineLoop, EndsATurnAtAnEndTokenAndDoesNotShowIt) {
   const auto prompt = prompt_of(4);
   const auto expected = FakeDecoder{}.expected_greedy(prompt, 6);
@@ -292,7 +357,7 @@ TEST(EngineLoop, SharesNothingAcrossScopesAndNothingWhenToldSo) {
   EXPECT_GT(usage("one", true).cache_read_tokens, 0U);
 }
 
-TEST(EngineLoop, ComputesAgainWhenAnImportFails) {
+TEST(EngineLoop, ComputesTheRestWhenAnImportFails) {
   Stepper engine({.block_tokens = 8});
   const auto prompt = prompt_of(40);
   engine.submit_greedy(prompt, 2);
@@ -301,7 +366,7 @@ TEST(EngineLoop, ComputesAgainWhenAnImportFails) {
   const auto recorder = engine.submit_greedy(prompt, 4);
   engine.run_all();
   EXPECT_EQ(recorder.now().tokens, engine.decoder->expected_greedy(prompt, 4));
-  EXPECT_EQ(recorder.now().started, (Usage{.input_tokens = 40}));
+  EXPECT_EQ(recorder.now().started, (Usage{.input_tokens = 32, .cache_read_tokens = 8}));
 }
 
 TEST(EngineLoop, GoesOnWithoutTheCacheWhenAnExportFails) {

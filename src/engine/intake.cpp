@@ -47,8 +47,8 @@ Result<void> check_tokens(std::span<const TokenId> prompt, std::uint32_t vocabul
 
 }  // namespace
 
-Result<Clamped> check_request(const SequenceRequest& request, const DecoderLimits& limits,
-                              const EngineOptions& options, bool has_tokenizer) {
+Result<void> check_request(const SequenceRequest& request, const DecoderLimits& limits,
+                           bool has_tokenizer) {
   const std::size_t prompt = request.prompt.size();
   if (prompt + 1 > limits.slot_tokens_max) {
     return std::unexpected(
@@ -59,17 +59,21 @@ Result<Clamped> check_request(const SequenceRequest& request, const DecoderLimit
     return std::unexpected(invalid_request("tokens_max: expected at least 1, found 0"));
   }
   TRY_VOID(check_stop_strings(request, has_tokenizer));
-  TRY_VOID(validate_sampling(request.sampling, limits.vocabulary_size));
+  return validate_sampling(request.sampling, limits.vocabulary_size);
+}
 
+Result<Clamped> clamp_request(const SequenceRequest& request, const DecoderLimits& limits,
+                              const EngineOptions& options, std::uint64_t shared_tokens_max) {
+  const std::size_t prompt = request.prompt.size();
   const std::size_t token_bytes = limits.kv_bytes_per_token;
-  const std::size_t room_all =
-      token_bytes == 0
-          ? limits.slot_tokens_max
-          : std::min<std::size_t>(limits.slot_tokens_max, options.kv_bytes_max / token_bytes);
+  std::uint64_t room_all = std::min<std::uint64_t>(limits.slot_tokens_max, shared_tokens_max);
+  if (token_bytes > 0) {
+    room_all = std::min<std::uint64_t>(room_all, options.kv_bytes_max / token_bytes);
+  }
   if (prompt + 1 > room_all) {
     return std::unexpected(overloaded(
         fmt::format("a prompt of {} tokens needs {} bytes of keys and values, the budget is {}",
-                    prompt, (prompt + 1) * token_bytes, options.kv_bytes_max),
+                    prompt, (prompt + 1) * token_bytes, room_all * token_bytes),
         "raise the key/value budget, or shorten the prompt"));
   }
   const auto room = static_cast<std::uint32_t>(room_all - prompt);

@@ -31,18 +31,20 @@ Error shutting_down() { return unavailable("the engine is shutting down", "try a
 // The channel needs no bound of its own: submits are bounded by tickets, cancels by what was
 // submitted, and neither may be lost.
 EngineLoop::EngineLoop(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer> tokenizer,
-                       EngineOptions options)
+                       EngineOptions options, std::unique_ptr<Drafter> drafter)
     : tokenizer_(std::move(tokenizer)),
       options_(std::move(options)),
       seed_(options_.random_seed.value_or(system_seed())),
       limits_(decoder->limits()),
-      executor_(std::move(decoder), options_),
+      shared_tokens_max_(decoder->free_tokens()),
+      executor_(std::move(decoder), options_, std::move(drafter)),
       status_(executor_.status()),
       messages_(std::numeric_limits<std::size_t>::max()) {}
 
 Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
   if (!is_accepting_) return std::unexpected(shutting_down());
-  TRY(const Clamped clamped, check_request(request, limits_, options_, tokenizer_ != nullptr));
+  TRY_VOID(check_request(request, limits_, tokenizer_ != nullptr));
+  TRY(const Clamped clamped, clamp_request(request, limits_, options_, shared_tokens_max_));
 
   IntakeTicket ticket(tickets_taken_);
   const std::uint64_t most = std::uint64_t{limits_.slots} + options_.queue_max;
@@ -71,6 +73,7 @@ Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
       .output = std::move(output),
       .slot = std::nullopt,
       .position = 0,
+      .draft = {},
       .kept = {},
       .usage = {},
       .end = std::nullopt,

@@ -9,6 +9,7 @@
 #include "base/channel.h"
 #include "base/deadline.h"
 #include "base/result.h"
+#include "engine/drafter.h"
 #include "engine/engine.h"
 #include "engine/executor.h"
 
@@ -23,7 +24,7 @@ namespace onnxlocal {
 class EngineLoop {
  public:
   EngineLoop(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer> tokenizer,
-             EngineOptions options);
+             EngineOptions options, std::unique_ptr<Drafter> drafter = nullptr);
 
   // Any thread; see `Engine`.
   Result<SequenceId> submit(SequenceRequest request, EventSink sink);
@@ -63,6 +64,7 @@ class EngineLoop {
   const EngineOptions options_;
   const std::uint64_t seed_;  ///< For requests without one.
   const DecoderLimits limits_;
+  const std::uint64_t shared_tokens_max_;  ///< Room in all slots together.
 
   // Engine thread.
   Executor executor_;

@@ -96,6 +96,12 @@ std::optional<float> best_logit(std::span<const float> logits) {
   return result;
 }
 
+Result<float> best_of(std::span<const float> logits) {
+  if (const auto best = best_logit(logits)) return *best;
+  return std::unexpected(internal_error("the model's logits are not numbers (NaN or infinity)",
+                                        "check the model with `onnx-local doctor`"));
+}
+
 /// In [0, 1): a hash (splitmix64, Steele et al. 2014) of seed and position.
 double uniform(std::uint64_t seed, std::uint64_t position) {
   const auto mix = [](std::uint64_t x) {
@@ -275,8 +281,8 @@ void Sampler::adjust(std::span<float> logits) const {
   }
 }
 
-TokenId Sampler::draw(std::span<const float> logits, float best, SamplerScratch& scratch) const {
-  const double share = uniform(seed_, chosen_);
+TokenId Sampler::draw(std::span<const float> logits, float best, double share,
+                      SamplerScratch& scratch) const {
   // Bounded, because 0 times infinity is not a number.
   const float scale = std::min(1.0F / options_.temperature.value_or(1), 1e30F);
   const std::uint32_t top_k = options_.top_k.value_or(0);
@@ -309,14 +315,10 @@ TokenId Sampler::draw(std::span<const float> logits, float best, SamplerScratch&
   return at_share(scratch.candidates, share);
 }
 
-Result<TokenReport> Sampler::choose(std::span<const float> logits, SamplerScratch& scratch) {
-  const auto own_best = best_logit(logits);
-  if (!own_best) {
-    return std::unexpected(internal_error("the model's logits are not numbers (NaN or infinity)",
-                                          "check the model with `onnx-local doctor`"));
-  }
+Result<TokenId> Sampler::pick(std::span<const float> logits, float own_best, std::uint64_t position,
+                              SamplerScratch& scratch) const {
   std::span<const float> adjusted = logits;
-  float best = *own_best;
+  float best = own_best;
   if (adjusts_logits()) {
     scratch.adjusted.assign(logits.begin(), logits.end());
     adjust(scratch.adjusted);
@@ -326,13 +328,24 @@ Result<TokenReport> Sampler::choose(std::span<const float> logits, SamplerScratc
       return std::unexpected(internal_error("the penalties leave no token that could come"));
     best = *adjusted_best;
   }
+  if (options_.temperature.value_or(1) > 0) {
+    return draw(adjusted, best, uniform(seed_, position), scratch);
+  }
+  return static_cast<TokenId>(std::ranges::find(adjusted, best) - adjusted.begin());
+}
+
+Result<TokenId> Sampler::guess(std::span<const float> logits, std::uint64_t ahead,
+                               SamplerScratch& scratch) const {
+  TRY(const float best, best_of(logits));
+  return pick(logits, best, chosen_ + ahead, scratch);
+}
+
+Result<TokenReport> Sampler::choose(std::span<const float> logits, SamplerScratch& scratch) {
+  TRY(const float best, best_of(logits));
   TokenReport report;
-  report.chosen.token =
-      options_.temperature.value_or(1) > 0
-          ? draw(adjusted, best, scratch)
-          : static_cast<TokenId>(std::ranges::find(adjusted, best) - adjusted.begin());
+  TRY(report.chosen.token, pick(logits, best, chosen_, scratch));
   if (options_.logprobs) {
-    const double norm = log_sum_exp(logits, *own_best, scratch);
+    const double norm = log_sum_exp(logits, best, scratch);
     const auto logprob = [&](float logit) { return static_cast<float>(logit - norm); };
     report.chosen.logprob = logprob(logits[static_cast<std::size_t>(report.chosen.token)]);
     select_top(logits, *options_.logprobs, scratch.candidates);

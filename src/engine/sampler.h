@@ -45,6 +45,11 @@ class Sampler {
   /// all are -infinity; -infinity alone is a token that cannot come).
   Result<TokenReport> choose(std::span<const float> logits, SamplerScratch& scratch);
 
+  /// What `choose` would choose from `logits` once `ahead` more tokens are chosen, were it not for
+  /// what those change in penalties: another model's guess. Errors: as `choose`.
+  Result<TokenId> guess(std::span<const float> logits, std::uint64_t ahead,
+                        SamplerScratch& scratch) const;
+
  private:
   struct Past {
     std::uint32_t in_output = 0;
@@ -53,7 +58,10 @@ class Sampler {
   bool has_penalties() const;
   bool adjusts_logits() const { return has_penalties() || !options_.logit_bias.empty(); }
   void adjust(std::span<float> logits) const;
-  TokenId draw(std::span<const float> logits, float best, SamplerScratch& scratch) const;
+  Result<TokenId> pick(std::span<const float> logits, float own_best, std::uint64_t position,
+                       SamplerScratch& scratch) const;
+  TokenId draw(std::span<const float> logits, float best, double share,
+               SamplerScratch& scratch) const;
 
   SamplingOptions options_;
   std::uint64_t seed_;

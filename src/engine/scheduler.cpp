@@ -16,7 +16,7 @@ std::optional<std::size_t> next_prefill(const SchedulerState& state, std::uint64
   std::uint32_t best_left = 0;
   for (std::size_t index = 0; index < state.sequences.size(); ++index) {
     const SequenceView& view = state.sequences[index];
-    if (!view.is_prefilling() || is_planned(index)) continue;
+    if (!view.is_prefilling() || view.is_waiting || is_planned(index)) continue;
     const std::uint32_t left = view.prompt_tokens - view.position;
     if (best && left >= best_left) continue;
     best = index;
@@ -35,20 +35,42 @@ PlannedStep chunk_step(const SchedulerState& state, std::size_t index) {
 
 void add_decode_steps(const SchedulerState& state, StepPlan& plan) {
   for (std::size_t index = 0; index < state.sequences.size(); ++index) {
-    if (state.sequences[index].is_prefilling()) continue;
-    plan.steps.push_back({.sequence = index, .tokens = 1, .needs_logits = true});
+    const SequenceView& view = state.sequences[index];
+    if (view.is_prefilling()) continue;
+    plan.steps.push_back(
+        {.sequence = index, .tokens = 1 + view.draft_tokens, .needs_logits = true});
   }
+}
+
+std::uint32_t prefill_room(const SchedulerState& state, const StepPlan& decode) {
+  if (decode.steps.empty()) return state.rule.step_tokens_max;
+  std::uint32_t rows = 0;
+  for (const PlannedStep& step : decode.steps) rows += step.tokens;
+  const std::uint32_t most = std::max(state.rule.step_tokens_max, rows) - rows;
+  return std::min(most, state.rule.tokens);
+}
+
+/// Up to `most` tokens of a prompt, ending at a block where it does not end the prompt.
+PlannedStep ragged_chunk(const SchedulerState& state, std::size_t index, std::uint32_t most) {
+  const SequenceView& view = state.sequences[index];
+  std::uint32_t end = std::min(view.prompt_tokens, view.position + most);
+  const bool is_last = end == view.prompt_tokens;
+  const std::uint32_t block_end = end - end % state.rule.block_tokens;
+  if (!is_last && block_end > view.position) end = block_end;
+  return {.sequence = index, .tokens = end - view.position, .needs_logits = is_last};
 }
 
 StepPlan plan_ragged(const SchedulerState& state) {
   StepPlan plan;
   add_decode_steps(state, plan);
-  std::uint32_t left = state.rule.tokens;
-  for (std::uint64_t turn = state.chunks_run;; ++turn) {
+  std::uint32_t left = prefill_room(state, plan);
+  for (std::uint64_t turn = state.chunks_run; left > 0; ++turn) {
     const auto index = next_prefill(state, turn, plan);
     if (!index) break;
-    const PlannedStep step = chunk_step(state, *index);
-    if (step.tokens > left) break;
+    const PlannedStep step = ragged_chunk(state, *index, left);
+    // Crumbs that fill a step up cost more than they bring.
+    const bool is_crumb = !step.needs_logits && step.tokens < state.rule.block_tokens;
+    if (is_crumb && plan.has_chunk) break;
     plan.steps.push_back(step);
     plan.has_chunk = true;
     left -= step.tokens;
@@ -62,6 +84,7 @@ ChunkRule make_chunk_rule(std::uint32_t wanted_tokens, const DecoderLimits& limi
                           const KvLayout& layout) {
   ChunkRule rule;
   rule.block_tokens = std::max(layout.block_tokens, 1U);
+  rule.step_tokens_max = std::max(limits.chunk_tokens_max, 1U);
   rule.tokens = std::max(std::min(wanted_tokens, limits.chunk_tokens_max), 1U);
   if (rule.tokens > rule.block_tokens) rule.tokens -= rule.tokens % rule.block_tokens;
   return rule;

@@ -14,13 +14,15 @@ namespace onnxlocal {
 /// it is at least one block: a chunk that begins behind cached blocks keeps each row's place in the
 /// kernels' row tiles, and ends at the same boundaries as without them.
 struct ChunkRule {
-  std::uint32_t tokens = 1;        ///< At least 1.
-  std::uint32_t block_tokens = 1;  ///< Of the prefix cache.
+  std::uint32_t tokens = 1;           ///< At least 1.
+  std::uint32_t block_tokens = 1;     ///< Of the prefix cache.
+  std::uint32_t step_tokens_max = 1;  ///< Of a ragged step, all sequences together.
 };
 ChunkRule make_chunk_rule(std::uint32_t wanted_tokens, const DecoderLimits& limits,
                           const KvLayout& layout);
 
 /// Where the chunk that begins at `position` ends.
+/// For kChunkOrSingles.
 std::uint32_t chunk_end(const ChunkRule& rule, std::uint32_t position, std::uint32_t prompt_tokens);
 
 /// Most prompt tokens that may come from the prefix cache: whole blocks, and at least the last
@@ -31,7 +33,10 @@ std::uint32_t reusable_tokens_max(const ChunkRule& rule, std::uint32_t prompt_to
 /// What the scheduler knows of one running sequence.
 struct SequenceView {
   std::uint32_t prompt_tokens = 0;
-  std::uint32_t position = 0;  ///< Tokens in the slot.
+  std::uint32_t position = 0;      ///< Tokens in the slot.
+  std::uint32_t draft_tokens = 0;  ///< Guesses to be verified with its next token.
+  /// Another sequence is about to compute the blocks that this one needs next.
+  bool is_waiting = false;
   bool is_prefilling() const { return position < prompt_tokens; }
 };
 
@@ -59,7 +64,10 @@ struct StepPlan {
 /// The next step. A pure function: no clock, no threads, no decoder.
 ///  - kChunkOrSingles: prefill chunks and decode steps take turns, so that a long prompt never
 ///    freezes the others and the others never starve it.
-///  - kRagged: each step decodes all, and has room for one chunk's tokens of prefill.
+///  - kRagged: each step decodes all, and fills up with prompts: as much as a step holds where
+///    nothing decodes, else a chunk's tokens, which hold the others up only so long. Results do not
+///    depend on where a prompt is cut, so it is cut at any block.
+///  - A prompt that waits for another's blocks gets no chunk.
 ///  - Prefill chunks take turns between the oldest prompt and the one with the least left: short
 ///    prompts need not wait for a long one, and the oldest goes on all the same.
 StepPlan plan_step(const SchedulerState& state);

@@ -8,7 +8,7 @@
 namespace onnxlocal {
 namespace {
 
-constexpr ChunkRule kRule{.tokens = 16, .block_tokens = 4};
+constexpr ChunkRule kRule{.tokens = 16, .block_tokens = 4, .step_tokens_max = 32};
 
 /// Runs plans against views until all prompts are computed.
 struct Bench {
@@ -80,7 +80,34 @@ TEST(Scheduler, MixesDecodeAndPrefillWhereTheDecoderCan) {
               .mixing = StepMixing::kRagged};
   EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{1, 1, true}, {0, 16, false}}));
   EXPECT_EQ(bench.step().steps,
-            (std::vector<PlannedStep>{{1, 1, true}, {0, 4, true}, {2, 8, true}}));
+            (std::vector<PlannedStep>{{1, 1, true}, {0, 4, true}, {2, 8, true}, {3, 4, false}}));
+}
+
+TEST(Scheduler, FillsAStepWithPromptsWhereNothingDecodes) {
+  Bench bench{.views = {{.prompt_tokens = 30}, {.prompt_tokens = 6}, {.prompt_tokens = 60}},
+              .mixing = StepMixing::kRagged};
+  EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{0, 30, true}}));
+}
+
+TEST(Scheduler, CutsRaggedChunksAtBlocksAndDropsCrumbs) {
+  Bench bench{.views = {{.prompt_tokens = 2, .position = 2, .draft_tokens = 20},
+                        {.prompt_tokens = 40},
+                        {.prompt_tokens = 50}},
+              .mixing = StepMixing::kRagged};
+  EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{0, 21, true}, {1, 8, false}}));
+}
+
+TEST(Scheduler, VerifiesGuessesWithTheTokenBeforeThem) {
+  Bench bench{.views = {{.prompt_tokens = 3, .position = 3, .draft_tokens = 4},
+                        {.prompt_tokens = 5, .position = 9}},
+              .mixing = StepMixing::kRagged};
+  EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{0, 5, true}, {1, 1, true}}));
+}
+
+TEST(Scheduler, LeavesOutAPromptThatWaitsForAnothersBlocks) {
+  Bench bench{.views = {{.prompt_tokens = 8}, {.prompt_tokens = 8, .is_waiting = true}},
+              .mixing = StepMixing::kRagged};
+  EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{0, 8, true}}));
 }
 
 TEST(Scheduler, KeepsTheDecodersRulesForRandomStates) {
@@ -98,17 +125,20 @@ TEST(Scheduler, KeepsTheDecodersRulesForRandomStates) {
     const StepPlan plan = bench.step();
     ASSERT_FALSE(plan.steps.empty());
     std::size_t chunks = 0;
+    std::size_t all_tokens = 0;
     for (const PlannedStep& step : plan.steps) {
       const SequenceView& view = before[step.sequence];
       chunks += view.is_prefilling() ? 1 : 0;
-      ASSERT_LE(step.tokens, kRule.tokens);
+      ASSERT_LE(step.tokens, kRule.step_tokens_max);
       ASSERT_GE(step.tokens, 1U);
       const std::uint32_t end = view.position + step.tokens;
       ASSERT_EQ(step.needs_logits, end >= view.prompt_tokens);
-      if (view.is_prefilling()) {
+      all_tokens += step.tokens;
+      if (view.is_prefilling() && bench.mixing == StepMixing::kChunkOrSingles) {
         ASSERT_TRUE(end == view.prompt_tokens || end % kRule.tokens == 0);
       }
     }
+    ASSERT_LE(all_tokens, kRule.step_tokens_max);
     if (bench.mixing == StepMixing::kChunkOrSingles && chunks > 0) {
       ASSERT_EQ(plan.steps.size(), 1U);
     }

@@ -50,6 +50,7 @@ struct Sequence {
 
   std::optional<SlotId> slot;
   std::uint32_t position = 0;  ///< Tokens in the slot.
+  std::vector<TokenId> draft;  ///< Guesses that the next step verifies.
   PrefixCache::Path kept;  ///< [0, blocks) of `tokens` in the prefix cache; closed: do not use it.
   Usage usage;
   std::optional<GenerationEvent> end;  ///< Set: to be removed, and this delivered, after the step.

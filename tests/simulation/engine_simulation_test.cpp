@@ -1,7 +1,8 @@
 // A seeded simulation of the engine over the fake decoder.
 //
-// Each world is made from one seed: the decoder's and the engine's limits, the requests (with
-// shared prefixes), when they come, which are cancelled, and which calls of the decoder fail. The
+// Each world is made from one seed: the decoder's and the engine's limits, who guesses tokens
+// ahead, the requests (with shared prefixes), when they come, which are cancelled, and which calls
+// of the decoders fail. The
 // engine's loop is driven step by step on this thread, so a seed gives the same run each time.
 // After every step the invariants hold; at the end every request has its one last event, and its
 // tokens are what the same request gets from an engine of its own (all of them, or the first ones
@@ -11,6 +12,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -77,6 +81,15 @@ SamplingOptions random_sampling(Dice& dice) {
   return sampling;
 }
 
+/// A model that mostly repeats what stood `period` tokens ago, so that guesses are often right.
+std::function<std::optional<TokenId>(std::span<const TokenId>)> repeating_text(
+    std::uint32_t period) {
+  return [period](std::span<const TokenId> prefix) -> std::optional<TokenId> {
+    if (prefix.size() < period || prefix.size() % 7 == 0) return std::nullopt;
+    return prefix[prefix.size() - period];
+  };
+}
+
 World make_world(std::uint64_t seed) {
   Dice dice(seed);
   World world;
@@ -93,6 +106,14 @@ World make_world(std::uint64_t seed) {
                   .kv_bytes_max = std::size_t{4} * context * dice.between(1, 5),
                   .prefix_cache_bytes_max = dice.one_in(5) ? 0 : dice.between(0, 4000),
                   .random_seed = seed};
+  // A ragged step has room for every slot.
+  world.decoder.chunk_tokens_max = std::max(world.decoder.chunk_tokens_max, world.decoder.slots);
+  world.engine.speculation.measure_costs = false;  // Times would not be the same again.
+  const std::uint32_t block = world.decoder.block_tokens;
+  if (dice.one_in(2)) {
+    world.decoder.pool_blocks = dice.between(2, 1 + 3 * context / block);
+  }
+  if (dice.one_in(2)) world.decoder.scripted_next = repeating_text(dice.between(2, 9));
   if (dice.one_in(2)) world.engine.end_tokens = {3, 7};
 
   std::vector<std::vector<TokenId>> prefixes;
@@ -116,7 +137,7 @@ World make_world(std::uint64_t seed) {
   return world;
 }
 
-/// What the request gets when it is alone, without a cache.
+/// What the request gets when it is alone, without a cache and without guesses.
 Recorded oracle(const World& world, SequenceRequest request) {
   EngineOptions options = world.engine;
   options.prefix_cache_bytes_max = 0;
@@ -133,7 +154,7 @@ class Simulation {
   explicit Simulation(std::uint64_t seed) : dice_(~seed), world_(make_world(seed)) {
     auto decoder = std::make_unique<FakeDecoder>(world_.decoder);
     decoder_ = decoder.get();
-    loop_ = std::make_unique<EngineLoop>(std::move(decoder), nullptr, world_.engine);
+    loop_ = std::make_unique<EngineLoop>(std::move(decoder), nullptr, world_.engine, drafter());
     has_faults_ = dice_.one_in(2);
   }
 
@@ -169,6 +190,21 @@ class Simulation {
     std::optional<std::uint32_t> cancel_at;
   };
 
+  /// None, prompt lookup, or a model that mostly says the same.
+  std::unique_ptr<Drafter> drafter() {
+    if (world_.decoder.mixing != StepMixing::kRagged || dice_.one_in(4)) return nullptr;
+    if (dice_.one_in(2)) return make_prompt_lookup(world_.decoder.slots);
+    FakeDecoderOptions options = world_.decoder;
+    if (dice_.one_in(3)) options.mixing = StepMixing::kChunkOrSingles;
+    if (dice_.one_in(3)) options.slot_tokens_max = dice_.between(2, options.slot_tokens_max);
+    if (dice_.one_in(2)) options.model_seed = 2;
+    auto draft = std::make_unique<FakeDecoder>(options);
+    draft_decoder_ = draft.get();
+    auto made = make_draft_model(std::move(draft), decoder_->limits());
+    EXPECT_TRUE(made.has_value());
+    return *std::move(made);
+  }
+
   void submit(const Planned& planned, std::uint32_t step) {
     EventRecorder recorder;
     const auto id = loop_->submit(planned.request, recorder.sink());
@@ -191,6 +227,9 @@ class Simulation {
         EXPECT_GE(request.prompt.size(), world_.decoder.slot_tokens_max);
         break;
       case ErrorCode::kOverloaded: {
+        const std::size_t pool =
+            std::size_t{world_.decoder.pool_blocks} * world_.decoder.block_tokens;
+        if (pool > 0 && request.prompt.size() >= pool) break;
         std::size_t unfinished = 0;
         for (const Live& live : live_) unfinished += live.recorder.now().has_ended() ? 0 : 1;
         EXPECT_EQ(unfinished, world_.decoder.slots + world_.engine.queue_max);
@@ -204,6 +243,7 @@ class Simulation {
     if (dice_.one_in(40)) decoder_->fail_forward(1);
     if (dice_.one_in(20)) decoder_->fail_import(dice_.between(1, 4));
     if (dice_.one_in(20)) decoder_->fail_export(dice_.between(1, 4));
+    if (draft_decoder_ && dice_.one_in(20)) draft_decoder_->fail_forward(dice_.between(1, 3));
   }
 
   void check_step() {
@@ -218,6 +258,11 @@ class Simulation {
   void check_end() const {
     EXPECT_EQ(decoder_->counts().violations, std::vector<std::string>{});
     const EngineStatus status = loop_->status();
+    if (draft_decoder_) {
+      EXPECT_EQ(draft_decoder_->counts().violations, std::vector<std::string>{});
+    }
+    EXPECT_LE(status.accepted_tokens, status.draft_tokens);
+    EXPECT_LE(status.accepted_tokens, status.generated_tokens);
     EXPECT_EQ(status.queued + status.running, 0U);
     EXPECT_EQ(status.kv_bytes_in_use, 0U);
     EXPECT_EQ(status.sequences_finished + status.sequences_cancelled + status.sequences_failed,
@@ -253,6 +298,7 @@ class Simulation {
   Dice dice_;
   World world_;
   FakeDecoder* decoder_ = nullptr;
+  FakeDecoder* draft_decoder_ = nullptr;
   std::unique_ptr<EngineLoop> loop_;
   std::vector<Live> live_;
   std::uint32_t last_step_ = 60;

@@ -41,6 +41,7 @@ FakeDecoder::FakeDecoder(FakeDecoderOptions options) : options_(std::move(option
              .block_tokens = options_.block_tokens,
              .block_bytes = sizeof(std::uint64_t) + options_.block_tokens * sizeof(TokenId)};
   slots_.resize(options_.slots);
+  pages_.resize(options_.slots);
 }
 
 std::vector<float> FakeDecoder::logits_after(std::span<const TokenId> prefix) const {
@@ -69,6 +70,7 @@ std::vector<TokenId> FakeDecoder::expected_greedy(std::span<const TokenId> promp
 void FakeDecoder::check_steps(std::span<const Step> steps) const {
   std::set<std::uint32_t> seen;
   bool all_single = true;
+  std::size_t all_tokens = 0;
   for (const Step& step : steps) {
     const std::uint32_t slot = step.slot.value;
     if (slot >= slots_.size()) {
@@ -86,6 +88,10 @@ void FakeDecoder::check_steps(std::span<const Step> steps) const {
       }
     }
     all_single = all_single && tokens == 1;
+    all_tokens += tokens;
+  }
+  if (options_.mixing == StepMixing::kRagged && all_tokens > options_.chunk_tokens_max) {
+    violation(fmt::format("a ragged step of {} tokens", all_tokens));
   }
   if (steps.empty()) violation("a forward pass without steps");
   const bool is_ragged = steps.size() > 1 && !all_single;
@@ -96,7 +102,7 @@ Result<Logits> FakeDecoder::forward(std::span<const Step> steps) {
   if (options_.before_forward) options_.before_forward(steps);
   check_steps(steps);
   if (must_fail(Call::kForward)) {
-    for (const Step& step : steps) slots_.at(step.slot.value).clear();
+    for (const Step& step : steps) truncate(step.slot, 0);
     return std::unexpected(internal_error("the fake decoder was told to fail"));
   }
   logits_.clear();
@@ -115,12 +121,37 @@ Result<Logits> FakeDecoder::forward(std::span<const Step> steps) {
       ++rows;
     }
     tokens += step.tokens.size();
+    resize_pages(step.slot);
   }
   const std::scoped_lock lock(mutex_);
   ++counts_.forwards;
   counts_.tokens += tokens;
   counts_.busiest_step = std::max(counts_.busiest_step, static_cast<std::uint32_t>(steps.size()));
+  counts_.widest_step = std::max(counts_.widest_step, static_cast<std::uint32_t>(tokens));
   return Logits{.values = logits_, .rows = rows};
+}
+
+std::uint64_t FakeDecoder::free_tokens() const {
+  if (options_.pool_blocks == 0) return kNoSharedLimit;
+  std::set<const int*> used;
+  for (const auto& pages : pages_) {
+    for (const auto& page : pages) used.insert(page.get());
+  }
+  if (used.size() > options_.pool_blocks) violation("more pages than the pool has");
+  const std::size_t free =
+      options_.pool_blocks - std::min<std::size_t>(used.size(), options_.pool_blocks);
+  return std::uint64_t{free} * options_.block_tokens;
+}
+
+/// As many pages as the slot's tokens need. A page that others hold too is not written to.
+void FakeDecoder::resize_pages(SlotId slot) {
+  if (options_.pool_blocks == 0) return;
+  auto& pages = pages_.at(slot.value);
+  const std::size_t needed =
+      (slots_.at(slot.value).size() + options_.block_tokens - 1) / options_.block_tokens;
+  if (pages.size() > needed) pages.resize(needed);
+  while (pages.size() < needed) pages.push_back(std::make_shared<int>());
+  static_cast<void>(free_tokens());
 }
 
 std::uint32_t FakeDecoder::length(SlotId slot) const {
@@ -129,7 +160,13 @@ std::uint32_t FakeDecoder::length(SlotId slot) const {
 
 void FakeDecoder::truncate(SlotId slot, std::uint32_t tokens) {
   auto& held = slots_.at(slot.value);
+  if (tokens > held.size()) violation("a truncate to more than the slot holds");
+  if (tokens > 0 && tokens < held.size()) {
+    const std::scoped_lock lock(mutex_);
+    counts_.taken_back += held.size() - tokens;
+  }
   held.resize(std::min<std::size_t>(held.size(), tokens));
+  resize_pages(slot);
 }
 
 Result<void> FakeDecoder::copy_prefix(SlotId from, SlotId to, std::uint32_t tokens) {
@@ -139,6 +176,14 @@ Result<void> FakeDecoder::copy_prefix(SlotId from, SlotId to, std::uint32_t toke
   if (tokens > source.size()) violation("copy_prefix of more than there is");
   target.assign(source.begin(),
                 source.begin() + std::min<std::ptrdiff_t>(tokens, std::ssize(source)));
+  if (options_.pool_blocks > 0) {
+    const std::size_t whole = target.size() / options_.block_tokens;
+    const auto& pages = pages_.at(from.value);
+    pages_.at(to.value).assign(pages.begin(), pages.begin() + static_cast<std::ptrdiff_t>(whole));
+    resize_pages(to);
+    const std::scoped_lock lock(mutex_);
+    counts_.shared_blocks += whole;
+  }
   return {};
 }
 
@@ -187,6 +232,7 @@ Result<void> FakeDecoder::import_blocks(SlotId slot, std::span<const std::byte> 
     std::memcpy(held.data() + old_size, in + sizeof(before),
                 layout_.block_tokens * sizeof(TokenId));
   }
+  resize_pages(slot);
   const std::scoped_lock lock(mutex_);
   counts_.imported_blocks += blocks;
   return {};

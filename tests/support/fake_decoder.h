@@ -22,7 +22,8 @@ struct FakeDecoderOptions {
   StepMixing mixing = StepMixing::kChunkOrSingles;
   std::uint32_t block_tokens = 8;
   std::size_t kv_bytes_per_token = 8;
-  std::uint64_t model_seed = 1;  ///< Another seed is another model.
+  std::uint64_t model_seed = 1;   ///< Another seed is another model.
+  std::uint32_t pool_blocks = 0;  ///< Memory that all slots share, in blocks; 0: each has its own.
   /// Called at the start of each forward pass, on the engine's thread: may wait, to hold it there.
   std::function<void(std::span<const Step>)> before_forward;
   /// The most likely token after a prefix, in place of the hash's; empty where that stands.
@@ -35,7 +36,10 @@ struct FakeDecoderCounts {
   std::uint64_t tokens = 0;
   std::uint64_t imported_blocks = 0;
   std::uint64_t exported_blocks = 0;
-  std::uint32_t busiest_step = 0;  ///< Most slots in one forward pass.
+  std::uint64_t shared_blocks = 0;  ///< By `copy_prefix`, with a pool.
+  std::uint64_t taken_back = 0;     ///< Tokens that `truncate` took from slots it did not empty.
+  std::uint32_t widest_step = 0;    ///< Most tokens in one forward pass.
+  std::uint32_t busiest_step = 0;   ///< Most slots in one forward pass.
   std::vector<std::string>
       violations;  ///< Broken REQUIRES of `Decoder`, wrong imports: must stay empty.
 };
@@ -50,6 +54,7 @@ class FakeDecoder final : public Decoder {
   const DecoderLimits& limits() const override { return limits_; }
   const KvLayout& layout() const override { return layout_; }
   Result<Logits> forward(std::span<const Step> steps) override;
+  std::uint64_t free_tokens() const override;
   std::uint32_t length(SlotId slot) const override;
   void truncate(SlotId slot, std::uint32_t tokens) override;
   Result<void> copy_prefix(SlotId from, SlotId to, std::uint32_t tokens) override;
@@ -80,7 +85,10 @@ class FakeDecoder final : public Decoder {
   const FakeDecoderOptions options_;
   DecoderLimits limits_;
   KvLayout layout_;
+  void resize_pages(SlotId slot);
+
   std::vector<std::vector<TokenId>> slots_;
+  std::vector<std::vector<std::shared_ptr<int>>> pages_;  ///< [slot][page], with a pool.
   std::vector<float> logits_;
 
   // Guarded by mutex_.

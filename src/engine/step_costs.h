@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+namespace onnxlocal {
+
+/// What a step costs by its rows, as a multiple of a step with one row. A small table (decoding
+/// reads all weights once, so the first rows more are nearly free) whose excess over 1 is scaled by
+/// what was measured. Knows no clock: durations are told. One thread.
+class StepCosts {
+ public:
+  /// A step with so many rows, over one with one row. At least 1.
+  double rows(std::uint32_t count) const;
+  /// One guessed token for all sequences together, by a drafter that costs `assumed` until
+  /// measured.
+  double draft_round(double assumed) const;
+
+  /// A step without prefill took so long. `drafted`: rows of it that were guesses.
+  void ran(std::uint32_t rows, std::uint32_t drafted, double seconds);
+  void drafted(std::uint32_t rounds, double seconds);
+
+  /// The time of one row is long ago: a step without guesses would tell it.
+  bool wants_plain_step() const;
+
+ private:
+  double row_seconds_ = 0;  ///< A step with one row; 0: not known yet.
+  std::uint32_t steps_since_plain_ = 0;
+  // Least squares of measured excess over the table's, old steps fading; begins at the table's own.
+  double excess_by_table_ = 0.1;
+  double table_squared_ = 0.1;
+  double round_seconds_ = 0;
+};
+
+}  // namespace onnxlocal
