@@ -37,7 +37,7 @@ struct Logits {
 /// What one `forward` may hold.
 enum class StepMixing {
   kChunkOrSingles,  ///< One slot's chunk, or any number of slots with one token each.
-  kRagged,          ///< Any mixture.
+  kRagged,          ///< Any mixture in one pass over the weights; the same bits in any company.
 };
 
 struct DecoderLimits {

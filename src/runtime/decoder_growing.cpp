@@ -36,7 +36,7 @@ class DecoderGrowing final : public Decoder {
                .slots = sizes.slots,
                .slot_tokens_max = sizes.slot_tokens_max,
                .chunk_tokens_max = sizes.chunk_tokens_max,
-               .mixing = StepMixing::kRagged,
+               .mixing = StepMixing::kChunkOrSingles,
                .kv_bytes_per_token = geometry_.token_bytes()};
     ones_.assign(sizes.slot_tokens_max, 1);
     for (std::uint32_t layer = 0; layer < graph.layers; ++layer) {
