@@ -34,6 +34,10 @@ void print_text(const ModelFolder& folder, const MeasureOptions& options,
         {fmt::format("decode {} x {}{}", options.generate_tokens, options.streams, depth),
          fmt::format("{:.1f} tokens/s", measurement.decode_tokens_per_s)});
   }
+  if (options.streams > 1 && options.prompt_tokens > 0) {
+    rows.push_back({fmt::format("{} streams, prompts and answers", options.streams),
+                    fmt::format("{:.1f} tokens/s", measurement.total_tokens_per_s)});
+  }
   rows.push_back({"resident memory", human_bytes(measurement.resident_bytes)});
   fmt::print("{}", table(rows));
 }
@@ -48,11 +52,14 @@ Result<ExitCode> run_bench(const BenchFlags& flags, bool is_json, const CommandC
   bar.clear();
   for (const std::string& warning : measurement.warnings) print_warning(warning);
   if (is_json) {
-    print_json(json::object{{"prefill_tokens_per_s", measurement.prefill_tokens_per_s},
-                            {"decode_tokens_per_s", measurement.decode_tokens_per_s},
-                            {"load_ms", measurement.load_ms},
-                            {"first_token_ms", measurement.first_token_ms},
-                            {"resident_bytes", measurement.resident_bytes}});
+    json::object figures{{"prefill_tokens_per_s", measurement.prefill_tokens_per_s},
+                         {"decode_tokens_per_s", measurement.decode_tokens_per_s},
+                         {"load_ms", measurement.load_ms},
+                         {"model_load_ms", measurement.model_load_ms},
+                         {"first_token_ms", measurement.first_token_ms},
+                         {"resident_bytes", measurement.resident_bytes}};
+    if (flags.measure.streams > 1) figures["total_tokens_per_s"] = measurement.total_tokens_per_s;
+    print_json(figures);
   } else {
     print_text(folder, flags.measure, measurement);
   }
@@ -81,7 +88,10 @@ void add_bench(CLI::App& app, CommandLine& line) {
   line.add_json(*command);
   command->footer(
       "Speeds are tokens per second, all streams together. JSON keys: prefill_tokens_per_s,\n"
-      "decode_tokens_per_s, load_ms, first_token_ms, resident_bytes.\n\n"
+      "decode_tokens_per_s, load_ms, model_load_ms (without the tokenizer, which loads beside "
+      "it),\n"
+      "first_token_ms, resident_bytes; with several streams total_tokens_per_s, prompts "
+      "included.\n\n"
       "Example:\n"
       "  onnx-local bench --prompt 512 --generate 64 --depth 0 --batch 1 --json");
   command->callback([flags, &line] {

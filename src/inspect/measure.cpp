@@ -55,7 +55,8 @@ class Bench {
     const std::size_t longest =
         std::max<std::size_t>({options.depth_tokens, options.prompt_tokens, kFirstTokenPrompt});
     tokens_ = made_up_tokens(longest, decoder.limits().vocabulary_size);
-    steps_total_ = first_token_repetitions() + 1 + std::uint64_t{2} * options.repetitions + 1;
+    const std::uint64_t figures = options.streams > 1 ? 3 : 2;
+    steps_total_ = first_token_repetitions() + 1 + figures * options.repetitions + 1;
   }
   ~Bench() { empty_slots(); }
   Bench(const Bench&) = delete;
@@ -66,6 +67,7 @@ class Bench {
     TRY_VOID(measure_first_token(measurement));
     TRY_VOID(measure_prefill(measurement));
     TRY_VOID(measure_decode(measurement));
+    TRY_VOID(measure_streams(measurement));
     return measurement;
   }
 
@@ -162,10 +164,62 @@ class Bench {
     return {};
   }
 
+  /// All streams from their prompts to their last tokens, as a server with as many clients.
+  Result<void> measure_streams(Measurement& measurement) {
+    if (options_.streams < 2 || options_.prompt_tokens == 0) return {};
+    std::vector<double> rates;
+    for (std::uint32_t i = 0; i < options_.repetitions; ++i) {
+      for (std::uint32_t slot = 0; slot < options_.streams; ++slot) {
+        decoder_.truncate(SlotId{slot}, options_.depth_tokens);
+      }
+      const auto start = Clock::now();
+      TRY_VOID(prefill_all());
+      TRY_VOID(decode_steps());
+      const double tokens =
+          double{1} * options_.streams * (options_.prompt_tokens + options_.generate_tokens);
+      rates.push_back(tokens / seconds_since(start));
+      TRY_VOID(step_done());
+    }
+    measurement.total_tokens_per_s = median(rates);
+    return {};
+  }
+
+  /// Every stream's prompt; together, as far as a step has room, where the decoder mixes them.
+  Result<void> prefill_all() {
+    const bool is_mixing = decoder_.limits().mixing == StepMixing::kRagged;
+    const std::uint32_t each = std::min(options_.prompt_tokens, decoder_.limits().chunk_tokens_max);
+    const std::uint32_t together =
+        is_mixing ? std::max(decoder_.limits().chunk_tokens_max / each, 1U) : 1;
+    if (together == 1 || each < options_.prompt_tokens) {
+      for (std::uint32_t slot = 0; slot < options_.streams; ++slot) {
+        TRY(const TokenId next, prefill(SlotId{slot}, options_.prompt_tokens));
+        static_cast<void>(next);
+      }
+      return {};
+    }
+    for (std::uint32_t first = 0; first < options_.streams; first += together) {
+      std::vector<Step> steps;
+      for (std::uint32_t slot = first; slot < std::min(first + together, options_.streams);
+           ++slot) {
+        steps.push_back({SlotId{slot}, std::span(tokens_).first(each), LogitsWanted::kLast});
+      }
+      if (stop_.stop_requested()) return std::unexpected(cancelled());
+      TRY(const Logits logits, decoder_.forward(steps));
+      static_cast<void>(logits);
+    }
+    return {};
+  }
+
   Result<void> decode_all() {
-    std::vector<TokenId> next(options_.streams);
     for (std::uint32_t slot = 0; slot < options_.streams; ++slot) {
       decoder_.truncate(SlotId{slot}, options_.depth_tokens);
+    }
+    return decode_steps();
+  }
+
+  Result<void> decode_steps() {
+    std::vector<TokenId> next(options_.streams);
+    for (std::uint32_t slot = 0; slot < options_.streams; ++slot) {
       // Streams that say different things, as they do in life.
       next[slot] = tokens_[slot % tokens_.size()];
     }
@@ -200,9 +254,11 @@ Result<void> check_options(const DecoderLimits& limits, const MeasureOptions& op
     return std::unexpected(invalid_request(fmt::format(
         "{} streams need as many slots, and there are {}", options.streams, limits.slots)));
   }
+  const std::uint32_t streamed =
+      options.streams > 1 ? options.prompt_tokens + options.generate_tokens : 0;
   const std::uint64_t deepest =
       std::uint64_t{options.depth_tokens} +
-      std::max({options.prompt_tokens, options.generate_tokens, kFirstTokenPrompt});
+      std::max({options.prompt_tokens, options.generate_tokens, kFirstTokenPrompt, streamed});
   if (deepest > limits.slot_tokens_max) {
     return std::unexpected(invalid_request(
         fmt::format("depth and prompt (or generated tokens) make {}, and the context has {}",
@@ -216,6 +272,7 @@ struct Loaded {
   LoadedDecoder decoder;
   std::shared_ptr<const Tokenizer> tokenizer;
   double seconds = 0;
+  double model_seconds = 0;  ///< Without waiting for the tokenizer.
 };
 
 Result<Loaded> load_all(const ModelFolder& folder, const RuntimeOptions& runtime,
@@ -228,6 +285,7 @@ Result<Loaded> load_all(const ModelFolder& folder, const RuntimeOptions& runtime
     // Side by side, as the server loads them.
     const std::jthread beside([&] { tokenizer = Tokenizer::load(folder.tokenizer_file()); });
     decoder = load_decoder(folder, runtime, stop, progress);
+    loaded.model_seconds = seconds_since(start);
   }
   if (!decoder) return std::unexpected(decoder.error());
   loaded.decoder = *std::move(decoder);
@@ -264,6 +322,7 @@ Result<Measurement> measure(const ModelFolder& folder, RuntimeOptions runtime,
   }
   TRY(Measurement measurement, measure_decoder(*loaded.decoder.decoder, options, stop, progress));
   measurement.load_ms = loaded.seconds * 1e3;
+  measurement.model_load_ms = loaded.model_seconds * 1e3;
   measurement.resident_bytes = resident_memory_bytes();
   measurement.execution_provider = std::move(loaded.decoder.execution_provider);
   measurement.warnings = std::move(loaded.decoder.warnings);

@@ -53,5 +53,21 @@ TEST(Measure, CanBeCancelled) {
   EXPECT_EQ(result.error().code, ErrorCode::kCancelled);
 }
 
+TEST(Measure, SeveralStreamsAreTimedFromTheirPromptsToTheirLastTokens) {
+  CountingDecoder decoder(4, 64, 16);
+  const auto result = measure_decoder(
+      decoder, {.prompt_tokens = 8, .generate_tokens = 4, .streams = 4, .repetitions = 1});
+  ASSERT_TRUE(result.has_value());
+  EXPECT_GT(result->total_tokens_per_s, 0);
+}
+
+TEST(Measure, OneStreamHasNoTotal) {
+  CountingDecoder decoder(1, 64, 16);
+  const auto result =
+      measure_decoder(decoder, {.prompt_tokens = 8, .generate_tokens = 4, .repetitions = 1});
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->total_tokens_per_s, 0);
+}
+
 }  // namespace
 }  // namespace onnxlocal
