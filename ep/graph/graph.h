@@ -12,7 +12,7 @@
 
 namespace onnxlocal::ep {
 
-/// ONNX element types that we look at, by their ONNX numbers.
+/// ONNX element types that we look at, by their ONNX numbers (and ONNX Runtime's).
 enum class ElementType : std::int32_t {
   kOther = 0,
   kFloat32 = 1,
@@ -67,14 +67,33 @@ struct Node {
 
   std::int64_t integer(std::string_view name, std::int64_t otherwise) const;
   float number(std::string_view name, float otherwise) const;
+  std::string text(std::string_view name, std::string_view otherwise) const;
+  /// Nothing where the attribute is not there or is no list.
+  std::optional<std::vector<std::int64_t>> integers(std::string_view name) const;
+  /// kNoValue beyond the end too.
+  ValueIndex input(std::size_t index) const;
+  ValueIndex output(std::size_t index) const;
 };
 
 /// A graph of ONNX Runtime, read once. Nodes are in topological order.
 struct Graph {
   std::vector<Node> nodes;
   std::vector<Value> values;
-  std::vector<ValueIndex> inputs;
+  std::vector<ValueIndex> inputs;  ///< Those that a run is given: constants are not among them.
   std::vector<ValueIndex> outputs;
 };
+
+/// Bytes of one element; 0 for kOther.
+std::size_t element_bytes(ElementType type);
+/// Elements of a tensor; nothing where a dimension is unknown or the product does not fit.
+std::optional<std::size_t> element_count(std::span<const std::int64_t> dims);
+
+/// The numbers of a constant that carries its bytes; nothing where it does not, or is of another
+/// type. Integers: int32 and int64. Floats: float32 and float16.
+std::optional<std::vector<std::int64_t>> read_integers(const Constant& constant);
+std::optional<std::vector<float>> read_floats(const Constant& constant);
+
+/// Fills in every value's producer and consumers from the nodes.
+void connect(Graph& graph);
 
 }  // namespace onnxlocal::ep
