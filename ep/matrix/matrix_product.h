@@ -13,13 +13,11 @@ namespace onnxlocal::ep {
 
 /// Rows of activations in 8 bits, made once and multiplied with every matrix that takes them:
 /// blocks of 32 columns, symmetric, scale = max|x| / 127, rounded to nearest even. Borrowed memory
-/// of `quantized_rows_bytes`, 64-byte aligned.
+/// of `quantized_rows_bytes`, 64-byte aligned. Its layout is the kernels' own: row_tiles.h.
 struct QuantizedRows {
   std::size_t rows = 0;
-  std::size_t columns = 0;        ///< As given; filled up with zeros to whole blocks.
-  std::int8_t* values = nullptr;  ///< [rows][blocks * 32]
-  float* scales = nullptr;        ///< [rows][blocks]
-  std::int32_t* sums = nullptr;   ///< [rows][blocks]: the sum of a block's 8-bit values
+  std::size_t columns = 0;  ///< As given; filled up with zeros to whole blocks.
+  std::byte* data = nullptr;
   std::size_t blocks() const { return (columns + 31) / 32; }
 };
 std::size_t quantized_rows_bytes(std::size_t rows, std::size_t columns);
@@ -28,8 +26,11 @@ QuantizedRows quantized_rows_over(std::span<std::byte> memory, std::size_t rows,
 
 /// What happens to a product's results while they are in registers or cache.
 struct ProductOutput {
-  Rows out;                     ///< Row m, column n: out.row(m)[n].
+  Rows out;                     ///< Row m, column n: out.row(m)[n - first_column].
   const float* bias = nullptr;  ///< [matrix rows], added where there.
+  std::size_t first_column = 0;
+  /// What this thread reads next, fetched ahead; nothing where it is not known.
+  const std::byte* next_read = nullptr;
 };
 
 /// Products for one instruction set. A result depends on its row of activations and its row of the
@@ -39,8 +40,9 @@ class MatrixKernels {
  public:
   virtual ~MatrixKernels() = default;
   virtual InstructionSet set() const = 0;
-  /// Quantizes row `row` of `x` into the same row of `out`. Any finite values; a row of zeros has
-  /// scales 0; infinities and NaNs give NaN scales, so that the results are NaN and not wrong.
+  /// Quantizes `x`, [out.columns], into row `row` of `out`. Any finite values; a block of zeros, or
+  /// of numbers below 2^-119, has scale 0; infinities and NaNs give NaN scales, so that the results
+  /// are NaN and not wrong.
   virtual void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) const = 0;
   /// The products of all rows of `x` with the matrix's groups [first, last).
   virtual void multiply_groups(const PackedMatrix& matrix, const QuantizedRows& x,
@@ -60,7 +62,7 @@ void multiply(const MatrixKernels& kernels, Parallel& parallel, const PackedMatr
               const QuantizedRows& x, const ProductOutput& output);
 
 /// Two matrices of one shape on the same input, and activation(first) * second: a gated
-/// feed-forward's first half, in one pass.
+/// feed-forward's first half, in one pass. REQUIRES: no bias.
 void multiply_gated(const MatrixKernels& kernels, const RowKernels& rows, Parallel& parallel,
                     const PackedMatrix& gate, const PackedMatrix& up, Activation activation,
                     const QuantizedRows& x, const ProductOutput& output);

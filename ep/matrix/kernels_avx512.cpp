@@ -1,0 +1,214 @@
+// AVX-512 VNNI. Lanes are the 16 rows of a group; a dot product of four columns is one vpdpbusd of
+// the weights (unsigned) with a broadcast dword of activations. What a result is made of, in this
+// order for every tile height: product = float(dot) * x_scale; sum = fma(product, scale, sum); and
+// for minima sum = fma(minimum, x_scale * x_sum, sum).
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 takes the undefined operands inside its own intrinsics for mistakes (its bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include <utility>
+
+#include "matrix/group_walk.h"
+#include "matrix/kernel_table.h"
+#include "matrix/quantize_block.h"
+
+namespace onnxlocal::ep {
+
+namespace {
+
+#define ONNXLOCAL_INLINE __attribute__((always_inline))
+
+/// body(0), ..., body(kCount - 1) with constants: arrays of vectors stay in registers.
+template <int kCount, class Body>
+ONNXLOCAL_INLINE inline void unroll(Body body) {
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) ONNXLOCAL_INLINE {
+    (body(std::integral_constant<int, kIndex>{}), ...);
+  }(std::make_integer_sequence<int, kCount>{});
+}
+
+void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) {
+  quantize_row_with(x, row, out, [](const float* block, const BlockSink& sink) {
+    const __m512 low = _mm512_loadu_ps(block);
+    const __m512 high = _mm512_loadu_ps(block + 16);
+    const __m512i magnitude = _mm512_set1_epi32(0x7fff'ffff);
+    // As integers, NaNs are larger than infinity and infinity larger than all else.
+    const __m512i largest =
+        _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(low), magnitude),
+                         _mm512_and_si512(_mm512_castps_si512(high), magnitude));
+    const BlockScale scale = block_scale(_mm_cvtss_f32(
+        _mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(_mm512_reduce_max_epu32(largest))))));
+    const __m512 inverse = _mm512_set1_ps(scale.inverse);
+    const __mmask16 keep = scale.inverse == 0 ? 0 : 0xffff;
+    const __m512i a = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(low, inverse));
+    const __m512i b = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(high, inverse));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sink.values), _mm512_cvtepi32_epi8(a));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sink.values + 16), _mm512_cvtepi32_epi8(b));
+    sink.finish(scale.scale, _mm512_reduce_add_epi32(_mm512_add_epi32(a, b)));
+  });
+}
+
+ONNXLOCAL_INLINE inline __m512i broadcast_int(const std::byte* from) {
+  return _mm512_set1_epi32(*reinterpret_cast<const int*>(from));
+}
+ONNXLOCAL_INLINE inline __m512 broadcast_float(const std::byte* from) {
+  return _mm512_set1_ps(*reinterpret_cast<const float*>(from));
+}
+
+ONNXLOCAL_INLINE inline __m512 load_numbers(const std::byte* numbers, std::size_t index,
+                                            bool is_half) {
+  if (is_half) {
+    return _mm512_cvtph_ps(
+        _mm256_load_si256(reinterpret_cast<const __m256i*>(numbers + 32 * index)));
+  }
+  return _mm512_load_ps(numbers + 64 * index);
+}
+
+/// A block's weights, a vector for each four columns.
+template <int kBits>
+ONNXLOCAL_INLINE inline void load_weights(const std::byte* quants, __m512i (&weights)[8]) {
+  if constexpr (kBits == 8) {
+    unroll<8>([&](auto j) ONNXLOCAL_INLINE { weights[j] = _mm512_load_si512(quants + 64 * j); });
+  } else {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    unroll<4>([&](auto j) ONNXLOCAL_INLINE {
+      const __m512i both = _mm512_load_si512(quants + 64 * j);
+      weights[j] = _mm512_and_si512(both, nibble);
+      weights[4 + j] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+    });
+  }
+}
+
+/// Fetches what lies this many bytes of quants ahead: about a memory latency at full speed.
+constexpr std::size_t kAheadBytes = 3072;
+
+template <int kBits>
+struct Prefetch {
+  static constexpr std::size_t kBlockBytes = 64 * kBits;
+  static constexpr std::size_t kAhead = kAheadBytes / kBlockBytes;
+
+  const TileTask& task;
+
+  ONNXLOCAL_INLINE void block(std::size_t block) const {
+    const ProductShape& shape = task.shape;
+    std::size_t ahead = block + kAhead;
+    const std::byte* packed = task.group.quants;
+    if (ahead >= shape.blocks) {
+      if (task.next == nullptr) return;
+      ahead -= shape.blocks;
+      packed = task.next;
+    }
+    lines<kBits>(packed + ahead * kBlockBytes);
+    const std::size_t index = (ahead >> shape.scale_shift) * 16;
+    const std::byte* scales = packed + shape.quants_bytes;
+    _mm_prefetch(reinterpret_cast<const char*>(scales + index * (shape.has_half_scales ? 2 : 4)),
+                 _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(scales + shape.scales_bytes +
+                                               index * (shape.has_half_scales ? 2 : 4)),
+                 _MM_HINT_T0);
+  }
+
+  template <int kLines>
+  ONNXLOCAL_INLINE static void lines(const std::byte* from) {
+    unroll<kLines>([&](auto i) ONNXLOCAL_INLINE {
+      _mm_prefetch(reinterpret_cast<const char*>(from + 64 * i), _MM_HINT_T0);
+    });
+  }
+};
+
+/// The dot products of a block with kCount rows, from row kFirst of the tile on.
+template <int kBits, ZeroPoints kZeros, int kRows, int kFirst, int kCount>
+ONNXLOCAL_INLINE inline void dot_rows(const std::byte* record, const __m512i (&weights)[8],
+                                      __m512i negative_zeros, __m512i (&dots)[kCount]) {
+  const RecordView<const std::byte> view{.data = record, .height = kRows};
+  unroll<kCount>([&](auto i) ONNXLOCAL_INLINE {
+    constexpr int kRow = kFirst + i;
+    if constexpr (kZeros == ZeroPoints::kSymmetric) {
+      dots[i] = broadcast_int(view.starts() + 4 * kRow);
+      if constexpr (kBits == 8) dots[i] = _mm512_slli_epi32(dots[i], 4);
+    } else if constexpr (kZeros == ZeroPoints::kInteger) {
+      dots[i] = _mm512_dpwssd_epi32(_mm512_setzero_si512(), negative_zeros,
+                                    broadcast_int(view.sums() + 4 * kRow));
+    } else {
+      dots[i] = _mm512_setzero_si512();
+    }
+  });
+  unroll<8>([&](auto j) ONNXLOCAL_INLINE {
+    unroll<kCount>([&](auto i) ONNXLOCAL_INLINE {
+      dots[i] =
+          _mm512_dpbusd_epi32(dots[i], weights[j], broadcast_int(view.values(kFirst + i) + 4 * j));
+    });
+  });
+}
+
+struct Avx512 {
+  template <int kBits, ZeroPoints kZeros, int kRows>
+  static void tile(const TileTask& task) {
+    const ProductShape& shape = task.shape;
+    const Prefetch<kBits> prefetch{task};
+    __m512 sums[kRows];
+    unroll<kRows>([&](auto i) ONNXLOCAL_INLINE { sums[i] = _mm512_setzero_ps(); });
+    for (std::size_t block = 0; block < shape.blocks; ++block) {
+      prefetch.block(block);
+      const std::byte* record = task.rows + block * kRows * kRecordBytesPerRow;
+      __m512i weights[8];
+      load_weights<kBits>(task.group.quants + block * 64 * kBits, weights);
+      const std::size_t index = block >> shape.scale_shift;
+      const __m512 scales = load_numbers(task.group.scales, index, shape.has_half_scales);
+      __m512i negative_zeros = _mm512_setzero_si512();
+      __m512 minima = _mm512_setzero_ps();
+      if constexpr (kZeros == ZeroPoints::kInteger) {
+        // The low half of each lane is -zero, the high half 0.
+        const __m512i zeros = _mm512_cvtepu8_epi32(
+            _mm_load_si128(reinterpret_cast<const __m128i*>(task.group.zeros + 16 * index)));
+        negative_zeros = _mm512_and_si512(_mm512_sub_epi32(_mm512_setzero_si512(), zeros),
+                                          _mm512_set1_epi32(0xffff));
+      } else if constexpr (kZeros == ZeroPoints::kMinimum) {
+        minima = load_numbers(task.group.zeros, index, shape.has_half_scales);
+      }
+      const RecordView<const std::byte> view{.data = record, .height = kRows};
+      // Four rows at once hide the latency of vpdpbusd and leave room for all sums in registers.
+      constexpr int kAtOnce = kRows % 4 == 0 ? 4 : kRows % 3 == 0 ? 3 : kRows;
+      unroll<kRows / kAtOnce>([&](auto part) ONNXLOCAL_INLINE {
+        constexpr int kFirst = part * kAtOnce;
+        __m512i dots[kAtOnce];
+        dot_rows<kBits, kZeros, kRows, kFirst, kAtOnce>(record, weights, negative_zeros, dots);
+        unroll<kAtOnce>([&](auto i) ONNXLOCAL_INLINE {
+          constexpr int kRow = kFirst + i;
+          const __m512 product =
+              _mm512_mul_ps(_mm512_cvtepi32_ps(dots[i]), broadcast_float(view.scales() + 4 * kRow));
+          sums[kRow] = _mm512_fmadd_ps(product, scales, sums[kRow]);
+          if constexpr (kZeros == ZeroPoints::kMinimum) {
+            sums[kRow] =
+                _mm512_fmadd_ps(minima, broadcast_float(view.scaled_sums() + 4 * kRow), sums[kRow]);
+          }
+        });
+      });
+    }
+    store<kRows>(task.output, sums);
+  }
+
+  template <int kRows>
+  ONNXLOCAL_INLINE static void store(const TileOutput& output, __m512 (&sums)[kRows]) {
+    const auto mask = static_cast<__mmask16>((1U << output.columns) - 1U);
+    if (output.bias != nullptr) {
+      const __m512 bias = _mm512_maskz_loadu_ps(mask, output.bias);
+      unroll<kRows>([&](auto i) ONNXLOCAL_INLINE { sums[i] = _mm512_add_ps(sums[i], bias); });
+    }
+    unroll<kRows>([&](auto i) ONNXLOCAL_INLINE {
+      if (static_cast<std::size_t>(i) < output.rows) {
+        _mm512_mask_storeu_ps(output.out + i * output.stride, mask, sums[i]);
+      }
+    });
+  }
+};
+
+}  // namespace
+
+const KernelTable kAvx512Kernels{.quantize_row = quantize_row,
+                                 .multiply_groups = multiply_groups_with<Avx512>};
+
+}  // namespace onnxlocal::ep
