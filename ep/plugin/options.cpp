@@ -1,0 +1,74 @@
+#include "plugin/options.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+#include "plugin/names.h"
+
+namespace onnxlocal::ep {
+
+namespace {
+
+constexpr unsigned kThreadsMax = 1024;
+
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(),
+                         [](unsigned char letter) { return std::tolower(letter); });
+  return lower;
+}
+
+bool read_threads(std::string_view text, unsigned& threads) {
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, threads);
+  return error == std::errc() && rest == end && threads <= kThreadsMax;
+}
+
+/// Whether the option is known and its value makes sense.
+bool read_option(std::string_view name, const std::string& value, ProviderOptions& options) {
+  if (name == kOptionIsa) {
+    options.isa = value;
+  } else if (name == kOptionPackedFile) {
+    options.packed_file = value;
+  } else if (name == kOptionProfile) {
+    options.profile = value;
+  } else if (name == kOptionThreads) {
+    unsigned threads = 0;
+    if (!read_threads(value, threads)) return false;
+    options.threads = threads;
+  } else if (name == kOptionMode) {
+    if (value != "whole" && value != "single") return false;
+    options.mode = value == "whole" ? Mode::kWhole : Mode::kSingle;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+ProviderOptions read_options(const std::map<std::string, std::string>& entries,
+                             std::vector<std::string>& warnings) {
+  const std::string prefix = "ep." + lower_case(kProviderName) + ".";
+  ProviderOptions options;
+  for (const auto& [key, value] : entries) {
+    const std::string lower = lower_case(key);
+    if (!lower.starts_with(prefix)) continue;
+    const std::string name = lower.substr(prefix.size());
+    if (!read_option(name, value, options)) {
+      warnings.push_back("the option " + name + "=" + value +
+                         " is not used: known are threads=NUMBER, isa=NAME, packed_file=PATH, "
+                         "mode=whole|single, profile=PATH");
+    }
+  }
+  if (options.isa.empty()) {
+    const char* const isa = std::getenv("ONNX_LOCAL_ISA");
+    if (isa != nullptr) options.isa = isa;
+  }
+  return options;
+}
+
+}  // namespace onnxlocal::ep

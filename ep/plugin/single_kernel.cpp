@@ -1,0 +1,70 @@
+#include "plugin/single_kernel.h"
+
+namespace onnxlocal::ep {
+
+namespace {
+
+SingleKernel& self(OrtKernelImpl* kernel) { return *static_cast<SingleKernel*>(kernel); }
+
+const Value* value_at(const Graph& graph, ValueIndex index) {
+  return index == kNoValue ? nullptr : &graph.values[static_cast<std::size_t>(index)];
+}
+
+}  // namespace
+
+SingleKernel::SingleKernel() : OrtKernelImpl{} {
+  ort_version_supported = ORT_API_VERSION;
+  Compute = [](OrtKernelImpl* kernel, OrtKernelContext* context) noexcept {
+    return guarded([&] { return self(kernel).compute(context); });
+  };
+  Release = [](OrtKernelImpl* kernel) noexcept {
+    const std::unique_ptr<SingleKernel> released(&self(kernel));
+  };
+  PrePackWeight = [](OrtKernelImpl* kernel, const OrtValue* tensor, int input, OrtAllocator*,
+                     OrtSharedPrePackedWeightCache*, bool* is_packed) noexcept {
+    *is_packed = false;
+    return guarded([&] {
+      *is_packed = self(kernel).prepack(tensor, input);
+      return ok();
+    });
+  };
+}
+
+bool SingleKernel::prepack(const OrtValue* /*tensor*/, int /*input*/) { return false; }
+
+std::int64_t integer_attribute(Ort::ConstKernelInfo info, const char* name,
+                               std::int64_t otherwise) {
+  std::int64_t value = 0;
+  const Ort::Status status(Ort::GetApi().KernelInfoGetAttribute_int64(info, name, &value));
+  return status.IsOK() ? value : otherwise;
+}
+
+float number_attribute(Ort::ConstKernelInfo info, const char* name, float otherwise) {
+  float value = 0;
+  const Ort::Status status(Ort::GetApi().KernelInfoGetAttribute_float(info, name, &value));
+  return status.IsOK() ? value : otherwise;
+}
+
+const OrtDataType* tensor_type(ONNXTensorElementDataType type) {
+  const OrtDataType* found = nullptr;
+  Ort::ThrowOnError(Ort::GetEpApi().GetTensorDataType(type, &found));
+  return found;
+}
+
+const Value* input_value(const Graph& graph, const Node& node, std::size_t index) {
+  return value_at(graph, node.input(index));
+}
+
+const Value* output_value(const Graph& graph, const Node& node, std::size_t index) {
+  return value_at(graph, node.output(index));
+}
+
+bool has_type(const Value* value, ElementType type) {
+  return value != nullptr && value->type == type;
+}
+
+std::int64_t last_dim(const Value* value) {
+  return value == nullptr || value->dims.empty() ? -1 : value->dims.back();
+}
+
+}  // namespace onnxlocal::ep
