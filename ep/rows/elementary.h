@@ -66,9 +66,9 @@ inline F gelu_tanh(const F& x) {
   const F u = scaled * sum;
   const F u_low =
       F::fused(scaled, low, F::fused(scaled_low, sum, F::product_error(scaled, sum, u)));
-  // Beyond 64 the result is x or zero, and the small parts may be infinity less infinity.
-  const F far = F::all(64.0F);
-  const F kept = F::where_less(F::absolute(x), F::all(8.0F), u_low, F::all(0.0F));
+  // Beyond 100 the result is x or zero, and the small parts may be infinity less infinity.
+  const F far = F::all(100.0F);
+  const F kept = F::where_less(F::absolute(x), F::all(16.0F), u_low, F::all(0.0F));
   const F clamped = F::where_less(
       far, F::absolute(u), F::where_less(x, F::all(0.0F), F::all(-128.0F), F::all(128.0F)), u);
   return x * sigmoid(clamped, kept);

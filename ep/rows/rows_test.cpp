@@ -98,7 +98,7 @@ TEST_P(RowKernelsTest, SumsProductsAndScalesAreExact) {
 
 TEST_P(RowKernelsTest, ActivationsKeepTheirRelativeError) {
   std::vector<float> x;
-  for (float value = -86; value < 90; value += 0.00731F) x.push_back(value);
+  for (float value = -84; value < 90; value += 0.00731F) x.push_back(value);
   for (float value = 1e-30F; value < 1; value *= 3) x.insert(x.end(), {value, -value});
   std::vector<float> out(x.size());
   for (const Activation activation :
@@ -107,7 +107,7 @@ TEST_P(RowKernelsTest, ActivationsKeepTheirRelativeError) {
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double expected = exact(activation, x[i]);
       // What underflows in e^-|x| is zero.
-      ASSERT_NEAR(out[i], expected, 2e-6 * std::abs(expected) + 1e-34)
+      ASSERT_NEAR(out[i], expected, 2e-6 * std::abs(expected) + 1e-35)
           << x[i] << " activation " << static_cast<int>(activation);
     }
   }
