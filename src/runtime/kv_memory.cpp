@@ -1,11 +1,6 @@
 #include "runtime/kv_memory.h"
 
-#include <sys/mman.h>
-
 #include <cstdint>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 #include <cstring>
 #include <limits>
 #include <string>
@@ -23,17 +18,15 @@ namespace {
 
 class HostKvMemory final : public KvMemory {
  public:
-  HostKvMemory(std::byte* base, std::size_t count, std::size_t buffer_bytes)
+  HostKvMemory(LazyMemory memory, std::size_t buffer_bytes)
       : info_(Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault)),
-        base_(base),
-        count_(count),
+        memory_(std::move(memory)),
         buffer_bytes_(buffer_bytes) {}
-  ~HostKvMemory() override { munmap(base_, count_ * buffer_bytes_); }
-  HostKvMemory(const HostKvMemory&) = delete;
-  HostKvMemory& operator=(const HostKvMemory&) = delete;
 
   const OrtMemoryInfo* info() const override { return info_; }
-  std::byte* buffer(std::size_t index) const override { return base_ + index * buffer_bytes_; }
+  std::byte* buffer(std::size_t index) const override {
+    return memory_.begin() + index * buffer_bytes_;
+  }
 
   Result<void> copy(const std::byte* from, std::byte* to, std::size_t bytes) override {
     std::memcpy(to, from, bytes);
@@ -47,18 +40,11 @@ class HostKvMemory final : public KvMemory {
     std::memcpy(to, from.data(), from.size());
     return {};
   }
-  void release(std::byte* from, std::size_t bytes) override {
-    // Whole pages alone: what shares a page with other data stays.
-    const auto begin = reinterpret_cast<std::uintptr_t>(from);
-    const std::uintptr_t first = (begin + kKvPageBytes - 1) / kKvPageBytes * kKvPageBytes;
-    const std::uintptr_t last = (begin + bytes) / kKvPageBytes * kKvPageBytes;
-    if (last > first) madvise(from + (first - begin), last - first, MADV_DONTNEED);
-  }
+  void release(std::byte* from, std::size_t bytes) override { memory_.release(from, bytes); }
 
  private:
   Ort::MemoryInfo info_;
-  std::byte* base_;
-  std::size_t count_;
+  LazyMemory memory_;
   std::size_t buffer_bytes_;
 };
 
@@ -141,26 +127,17 @@ class DeviceKvMemory final : public KvMemory {
 
 }  // namespace
 
-void trim_heap() {
-#if defined(__GLIBC__)
-  malloc_trim(0);
-#endif
-}
-
 Result<std::unique_ptr<KvMemory>> make_host_kv_memory(std::size_t count, std::size_t buffer_bytes) {
   const std::string hint = "lower the number of slots or the context";
   if (count == 0 || buffer_bytes == 0 ||
       buffer_bytes > std::numeric_limits<std::size_t>::max() / 2 / count) {
     return std::unexpected(unavailable("keys and values do not fit the address space", hint));
   }
-  void* const base = mmap(nullptr, count * buffer_bytes, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) {
-    return std::unexpected(unavailable(
-        fmt::format("no address space for {} MiB of keys and values", count * buffer_bytes >> 20),
-        hint));
+  auto memory = LazyMemory::reserve(count * buffer_bytes);
+  if (!memory) {
+    return std::unexpected(unavailable(memory.error().message + " of keys and values", hint));
   }
-  return std::make_unique<HostKvMemory>(static_cast<std::byte*>(base), count, buffer_bytes);
+  return std::make_unique<HostKvMemory>(*std::move(memory), buffer_bytes);
 }
 
 Result<std::unique_ptr<KvMemory>> make_device_kv_memory(

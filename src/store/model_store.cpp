@@ -7,11 +7,11 @@
 #include <fmt/ranges.h>
 
 #include "base/environment.h"
+#include "base/file_lock.h"
 #include "base/file_system.h"
 #include "base/hash.h"
 #include "import/import_gguf.h"
 #include "store/disk_preflight.h"
-#include "store/file_lock.h"
 #include "store/model_name.h"
 
 namespace onnxlocal {

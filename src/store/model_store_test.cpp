@@ -14,8 +14,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/file_lock.h"
 #include "store/disk_preflight.h"
-#include "store/file_lock.h"
 
 namespace onnxlocal {
 namespace {
@@ -186,16 +186,6 @@ TEST_F(ModelStoreTest, WaitsForAnotherImportOfTheSameName) {
   other.join();
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, ErrorCode::kModelCorrupt);
-}
-
-TEST_F(ModelStoreTest, CanBeCancelledWhileItWaits) {
-  const auto held = FileLock::acquire(models() / ".x.lock");
-  ASSERT_TRUE(held);
-  std::stop_source stop;
-  const auto lock =
-      FileLock::acquire(models() / ".x.lock", stop.get_token(), [&] { stop.request_stop(); });
-  ASSERT_FALSE(lock);
-  EXPECT_EQ(lock.error().code, ErrorCode::kCancelled);
 }
 
 TEST_F(ModelStoreTest, RefusesWhatTheDiskHasNoRoomFor) {
