@@ -5,19 +5,13 @@
 
 #include "model/model_config.h"
 #include "runtime/decoder.h"
+#include "runtime/decoder_sizes.h"
 #include "runtime/graph_inspection.h"
 #include "runtime/kv_memory.h"
 #include "runtime/open_session.h"
 #include "runtime/runtime_options.h"
 
 namespace onnxlocal {
-
-/// How much a decoder holds.
-struct DecoderSizes {
-  std::uint32_t slots = 0;
-  std::uint32_t slot_tokens_max = 0;
-  std::uint32_t chunk_tokens_max = 0;
-};
 
 /// A decoder whose past and present share buffers (com.microsoft.GroupQueryAttention).
 ///

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +16,8 @@
 
 #include "runtime/model_session.h"
 #include "runtime/ort_error.h"
+#include "runtime/own_provider.h"
+#include "runtime/paged_format.h"
 
 namespace onnxlocal {
 
@@ -59,23 +60,12 @@ std::string short_name_of(std::string_view listed) {
   return std::string(found == kSpellings.end() ? listed : found->short_name);
 }
 
-/// The folder that ONNX Runtime's own library was loaded from: its providers lie beside it.
-std::optional<fs::path> onnxruntime_folder() {
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    const auto slash = line.find('/');
-    if (slash == std::string::npos) continue;
-    const fs::path path = line.substr(slash);
-    if (path.filename().string().starts_with("libonnxruntime.so")) return path.parent_path();
-  }
-  return std::nullopt;
-}
-
 /// Why cuda cannot run here; empty where it can, as far as files say.
 std::string why_no_cuda() {
   constexpr std::string_view kLibrary = "libonnxruntime_providers_cuda.so";
   std::error_code ignored;
-  const auto folder = onnxruntime_folder();
+  // Its providers lie beside ONNX Runtime's own library.
+  const auto folder = mapped_library_folder("libonnxruntime.so");
   if (folder && !fs::exists(*folder / kLibrary, ignored)) {
     return fmt::format("{} is not beside ONNX Runtime's library", kLibrary);
   }
@@ -170,6 +160,7 @@ std::vector<ExecutionProviderChoice> default_execution_providers() {
   if (has_built_in(built_in_names(), "cuda") && why_no_cuda().empty()) {
     choices.push_back({.name = "cuda", .options = {}, .library = {}});
   }
+  choices.push_back({.name = kOwnProviderShortName, .options = {}, .library = {}});
   choices.push_back({.name = "cpu", .options = {}, .library = {}});
   return choices;
 }
@@ -183,6 +174,11 @@ Result<void> append_execution_provider(Ort::Env& environment, Ort::SessionOption
   if (is_stock_cpu(choice)) return {};
   const std::unordered_map<std::string, std::string> settings(choice.options.begin(),
                                                               choice.options.end());
+  if (is_own_provider(choice) && choice.library.empty()) {
+    ExecutionProviderChoice found = choice;
+    TRY(found.library, find_own_provider());
+    return append_execution_provider(environment, options, found);
+  }
   try {
     if (!choice.library.empty()) {
       append_plugin(environment, options, choice, settings);
@@ -204,6 +200,10 @@ Result<void> append_execution_provider(Ort::Env& environment, Ort::SessionOption
 
 std::vector<ExecutionProviderInfo> list_execution_providers() {
   std::vector<ExecutionProviderInfo> infos;
+  const auto own = find_own_provider();
+  infos.push_back({.name = kOwnProviderShortName,
+                   .available = own.has_value(),
+                   .detail = own ? own->string() : own.error().message});
   try {
     for (const std::string& listed : Ort::GetAvailableProviders()) {
       if (listed == kRemoteProvider) continue;

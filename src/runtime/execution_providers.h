@@ -10,7 +10,7 @@
 namespace onnxlocal {
 
 /// The providers to try where the user named none: cuda where its library and a device are, then
-/// cpu.
+/// onnx-local, then cpu.
 std::vector<ExecutionProviderChoice> default_execution_providers();
 
 /// True for ONNX Runtime's own CPU provider, which needs no appending and is always there.

@@ -14,10 +14,15 @@
 
 #include "model/onnx_file.h"
 #include "runtime/decoder_growing.h"
+#include "runtime/decoder_paged.h"
 #include "runtime/decoder_shared.h"
 #include "runtime/execution_providers.h"
 #include "runtime/graph_inspection.h"
+#include "runtime/model_identity.h"
 #include "runtime/open_session.h"
+#include "runtime/own_provider.h"
+#include "runtime/paged_model.h"
+#include "runtime/paged_slots.h"
 #include "runtime/stock_cpu_rewrite.h"
 
 namespace onnxlocal {
@@ -38,19 +43,32 @@ struct Attempt {
   const ProgressSink& progress;
 };
 
-DecoderSizes sizes_of(const Attempt& attempt, const GraphInterface& graph) {
+/// The window in use; 0 where it is not known.
+std::uint32_t window_of(const Attempt& attempt) {
   const std::uint32_t window = attempt.folder.config.context_tokens;
   const std::uint32_t wanted = attempt.options.context_tokens;
+  return wanted == 0 ? window : (window == 0 ? wanted : std::min(wanted, window));
+}
+
+Result<DecoderSizes> sizes_of(const Attempt& attempt) {
   DecoderSizes sizes;
   sizes.slots = std::max(attempt.options.slots, 1U);
-  sizes.slot_tokens_max = wanted == 0 ? window : (window == 0 ? wanted : std::min(wanted, window));
-  std::size_t chunk = std::max(attempt.options.chunk_tokens_max, 1U);
+  sizes.slot_tokens_max = window_of(attempt);
+  sizes.chunk_tokens_max =
+      std::min(std::max(attempt.options.chunk_tokens_max, 1U), sizes.slot_tokens_max);
+  if (sizes.slot_tokens_max > 0) return sizes;
+  return std::unexpected(model_corrupt("the model's context window is not known",
+                                       "set it in genai_config.json: model.context_length"));
+}
+
+Result<DecoderSizes> sizes_of(const Attempt& attempt, const GraphInterface& graph) {
+  TRY(DecoderSizes sizes, sizes_of(attempt));
   if (!graph.has_logits_positions) {
     const std::size_t row = graph.vocabulary_size * element_bytes(graph.logits_type);
-    chunk = std::min(chunk, std::max<std::size_t>(kChunkLogitsBytesMax / row, kChunkTokensMin));
+    const std::size_t rows = std::max<std::size_t>(kChunkLogitsBytesMax / row, kChunkTokensMin);
+    sizes.chunk_tokens_max =
+        static_cast<std::uint32_t>(std::min<std::size_t>(sizes.chunk_tokens_max, rows));
   }
-  sizes.chunk_tokens_max =
-      static_cast<std::uint32_t>(std::min<std::size_t>(chunk, sizes.slot_tokens_max));
   return sizes;
 }
 
@@ -66,8 +84,8 @@ Result<void> check_first_run(Decoder& decoder, const ModelConfig& config) {
   return {};
 }
 
-Result<std::unique_ptr<Decoder>> load_on(const Attempt& attempt,
-                                         const ExecutionProviderChoice& choice) {
+Result<std::unique_ptr<Decoder>> load_standard(const Attempt& attempt,
+                                               const ExecutionProviderChoice& choice) {
   PreparedModel prepared{.file = attempt.folder.model_file(), .weights = "exact", .temporary = {}};
   if (is_stock_cpu(choice) && needs_eight_bit_weights(attempt.model)) {
     TRY(prepared,
@@ -77,23 +95,54 @@ Result<std::unique_ptr<Decoder>> load_on(const Attempt& attempt,
   TRY(OpenSession session, open_session(prepared.file, choice, attempt.options, attempt.stop));
   const ModelConfig& config = attempt.folder.config;
   TRY(const GraphInterface graph, inspect_session(session.session, config));
-  const DecoderSizes sizes = sizes_of(attempt, graph);
-  if (sizes.slot_tokens_max == 0) {
-    return std::unexpected(model_corrupt("the model's context window is not known",
-                                         "set it in genai_config.json: model.context_length"));
-  }
+  TRY(const DecoderSizes sizes, sizes_of(attempt, graph));
   const std::string kind = fmt::format("{}-{}", choice.name, prepared.weights);
-  std::unique_ptr<Decoder> decoder;
-  if (has_group_query_attention(attempt.model)) {
-    const ProviderOptions provider_options = [&](Ort::Env& environment) {
-      return make_provider_options(environment, choice, attempt.options);
-    };
-    TRY(decoder,
-        make_shared_decoder(std::move(session), config, graph, sizes, kind, provider_options));
-  } else {
-    decoder = make_growing_decoder(std::move(session), config, graph, sizes, kind);
+  if (!has_group_query_attention(attempt.model)) {
+    return make_growing_decoder(std::move(session), config, graph, sizes, kind);
   }
-  TRY_VOID(check_first_run(*decoder, config));
+  const ProviderOptions provider_options = [&](Ort::Env& environment) {
+    return make_provider_options(environment, choice, attempt.options);
+  };
+  return make_shared_decoder(std::move(session), config, graph, sizes, kind, provider_options);
+}
+
+/// Our own provider: the paged form of the graph, or, where it has none and the user named this
+/// provider, the graph as it is.
+Result<std::unique_ptr<Decoder>> load_own(const Attempt& attempt,
+                                          const ExecutionProviderChoice& choice) {
+  constexpr std::string_view kPackedPurpose = "packed";
+  TRY(const std::string identity, model_identity(attempt.folder, attempt.model, kPackedPurpose));
+  TRY(const ExecutionProviderChoice own, complete_own_provider(choice, attempt.options, identity));
+  const ModelConfig& config = attempt.folder.config;
+  const auto folder = attempt.folder.model_file().parent_path();
+  auto model = make_paged_model(attempt.model, config, folder);
+  if (!model) {
+    const bool was_named = !attempt.options.execution_providers.empty();
+    if (model.error().code != ErrorCode::kUnsupported || !was_named) {
+      return std::unexpected(std::move(model).error());
+    }
+    LOG_INFO("{}: no paged form: {}", attempt.folder.name, model.error().message);
+    return load_standard(attempt, own);
+  }
+  TRY(DecoderSizes sizes, sizes_of(attempt));
+  TRY(PagePool pool, make_page_pool(model->geometry, attempt.options.kv_bytes_max, sizes));
+  auto session = open_session_from_memory(model->bytes, folder, own, attempt.options, attempt.stop);
+  if (!session) {
+    // What the paged form lacks, the standard one may have.
+    Error error = std::move(session).error();
+    if (error.code == ErrorCode::kUnsupported) error.code = ErrorCode::kUnavailable;
+    return std::unexpected(std::move(error));
+  }
+  model->bytes = {};
+  const std::string kind = fmt::format("{}-{}", own.name, own_provider_numerics(own));
+  return make_paged_decoder(*std::move(session), config, *model, sizes, kind, std::move(pool));
+}
+
+Result<std::unique_ptr<Decoder>> load_on(const Attempt& attempt,
+                                         const ExecutionProviderChoice& choice) {
+  TRY(std::unique_ptr<Decoder> decoder,
+      is_own_provider(choice) ? load_own(attempt, choice) : load_standard(attempt, choice));
+  TRY_VOID(check_first_run(*decoder, attempt.folder.config));
   trim_heap();
   return decoder;
 }

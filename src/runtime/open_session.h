@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <stop_token>
+#include <string_view>
 
 #include <onnxruntime_cxx_api.h>
 
@@ -27,5 +28,12 @@ Result<Ort::SessionOptions> make_provider_options(Ort::Env& environment,
 Result<OpenSession> open_session(const std::filesystem::path& model_file,
                                  const ExecutionProviderChoice& choice,
                                  const RuntimeOptions& options, const std::stop_token& stop);
+
+/// The same for a graph in memory, whose external data lies in `data_folder`.
+Result<OpenSession> open_session_from_memory(std::string_view graph,
+                                             const std::filesystem::path& data_folder,
+                                             const ExecutionProviderChoice& choice,
+                                             const RuntimeOptions& options,
+                                             const std::stop_token& stop);
 
 }  // namespace onnxlocal

@@ -28,7 +28,8 @@ std::string short_name(std::string_view name) {
   std::string lower(name);
   std::ranges::transform(lower, lower.begin(),
                          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return lower;
+  // "OnnxLocalExecutionProvider" is ours.
+  return lower == "onnxlocal" ? "onnx-local" : lower;
 }
 
 bool is_name(std::string_view name) {

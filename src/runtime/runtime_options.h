@@ -19,7 +19,8 @@ std::string_view to_string(GraphOptimization level);
 
 /// One execution provider that may be tried.
 struct ExecutionProviderChoice {
-  std::string name;  ///< Short and in lower case: "cpu", "cuda", "dml", "coreml", "openvino", ...
+  std::string name;  ///< Short and in lower case: "onnx-local", "cpu", "cuda", "dml", "coreml",
+                     ///< "openvino", ...
   std::map<std::string, std::string> options;  ///< Passed through to ONNX Runtime.
   std::filesystem::path library;  ///< A plugin's shared library; empty for one that is built in.
 };
@@ -30,14 +31,19 @@ Result<std::vector<ExecutionProviderChoice>> parse_execution_providers(std::stri
 
 /// How a model is loaded and run. The values are the defaults.
 struct RuntimeOptions {
-  std::vector<ExecutionProviderChoice> execution_providers;  ///< Empty: cuda where it is, then cpu.
+  std::vector<ExecutionProviderChoice>
+      execution_providers;  ///< Empty: cuda where it is, then onnx-local, then cpu.
   GraphOptimization graph_optimization = GraphOptimization::kAll;
   LogLevel log_level = LogLevel::kWarning;  ///< ONNX Runtime's own messages.
   unsigned threads = 0;                     ///< 0: the physical cores that the process may use.
   std::uint32_t slots = 16;                 ///< Sequences that can run at once.
   std::uint32_t context_tokens = 0;         ///< 0: the model's own window.
   std::uint32_t chunk_tokens_max = 512;     ///< Prefill chunk.
-  std::filesystem::path cache_folder;       ///< Where derived files go (8-bit sidecars).
+  /// Most memory for keys and values, where slots share it; 0: half of what may be used.
+  std::uint64_t kv_bytes_max = 0;
+  std::filesystem::path cache_folder;  ///< Where derived files go (packed weights, 8-bit sidecars).
+  std::filesystem::path
+      profile_file;  ///< What onnx-local's kernels spent; empty: no clock is read.
 };
 
 }  // namespace onnxlocal

@@ -1,6 +1,5 @@
 #include "runtime/stock_cpu_rewrite.h"
 
-#include <chrono>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "model/manifest.h"
 #include "model/onnx_file.h"
 #include "runtime/derived_model.h"
+#include "runtime/model_identity.h"
 
 namespace onnxlocal {
 
@@ -26,30 +26,6 @@ constexpr std::string_view kModelName = "model.onnx";
 constexpr std::string_view kDataName = "model.onnx.data";
 constexpr std::string_view kManifestName = "manifest.json";
 constexpr std::size_t kManifestBytesMax = std::size_t{1} << 20;
-/// Larger `.onnx` files hold weights: their size and time say enough.
-constexpr std::uintmax_t kHashedBytesMax = std::uintmax_t{64} << 20;
-
-/// What tells two versions of a model apart: hash of the graph, size and time of every file.
-Result<std::string> identity_of(const ModelFolder& folder, const onnx::ModelProto& model) {
-  Sha256 hash;
-  const auto add = [&hash](std::string_view text) { hash.update(std::as_bytes(std::span(text))); };
-  const auto add_file = [&](const fs::path& file) {
-    std::error_code error;
-    const auto time = fs::last_write_time(file, error).time_since_epoch();
-    add(fmt::format("{} {} {}\n", file.filename().string(), fs::file_size(file, error),
-                    std::chrono::duration_cast<std::chrono::nanoseconds>(time).count()));
-  };
-  add(fmt::format("eight-bit {}\n", kFormatVersion));
-  add_file(folder.model_file());
-  std::error_code error;
-  if (fs::file_size(folder.model_file(), error) <= kHashedBytesMax && !error) {
-    TRY(const std::string digest, sha256_file(folder.model_file()));
-    add(digest);
-  }
-  TRY(const auto files, external_files(model, folder.model_file().parent_path()));
-  for (const fs::path& file : files) add_file(file);
-  return hash.finish_hex().substr(0, 32);
-}
 
 /// True where the folder holds a whole derived model.
 bool is_whole(const fs::path& folder) {
@@ -133,7 +109,8 @@ Result<PreparedModel> prepare_eight_bit_model(const ModelFolder& folder,
                                               const fs::path& cache_folder,
                                               const std::stop_token& stop,
                                               const ProgressSink& progress) {
-  TRY(const std::string identity, identity_of(folder, model));
+  TRY(const std::string identity,
+      model_identity(folder, model, fmt::format("eight-bit {}", kFormatVersion)));
   std::string why = "no cache folder is named";
   if (!cache_folder.empty()) {
     const fs::path target = cache_folder / "derived" / identity;

@@ -57,6 +57,7 @@ inline RuntimeOptions small_options(const std::filesystem::path& cache_folder = 
   RuntimeOptions options;
   options.threads = 1;
   options.slots = 4;
+  options.execution_providers = {{.name = "cpu", .options = {}, .library = {}}};
   options.cache_folder = cache_folder;
   return options;
 }

@@ -1,0 +1,131 @@
+#include "runtime/own_provider.h"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/environment.h"
+#include "base/log.h"
+#include "runtime/paged_format.h"
+
+namespace onnxlocal {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kLibraryVariable = "ONNX_LOCAL_EP_LIBRARY";
+constexpr const char* kIsaVariable = "ONNX_LOCAL_ISA";
+constexpr const char* kIsaOption = "isa";
+
+/// The folders of the library that holds this code, where it is one, and of the program.
+std::vector<fs::path> own_folders() {
+  std::vector<fs::path> folders;
+  if (auto folder = mapped_library_folder("libonnxlocal.so")) folders.push_back(*std::move(folder));
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  if (!error) folders.push_back(program.parent_path());
+  return folders;
+}
+
+/// What ep/ chooses its kernels by, of what /proc/cpuinfo lists.
+std::string processor_features() {
+  static constexpr std::array<std::string_view, 8> kChosenBy{
+      "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp", "i8mm", "bf16"};
+  std::set<std::string> there;
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("flags") && !line.starts_with("Features")) continue;
+    std::istringstream words(line);
+    for (std::string word; words >> word;) {
+      if (std::ranges::find(kChosenBy, word) != kChosenBy.end()) there.insert(word);
+    }
+    break;
+  }
+  return there.empty() ? "portable" : fmt::format("{}", fmt::join(there, "+"));
+}
+
+}  // namespace
+
+std::optional<fs::path> mapped_library_folder(std::string_view name) {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    const auto slash = line.find('/');
+    if (slash == std::string::npos) continue;
+    const fs::path path = line.substr(slash);
+    if (path.filename().string().starts_with(name)) return path.parent_path();
+  }
+  return std::nullopt;
+}
+
+bool is_own_provider(const ExecutionProviderChoice& choice) {
+  return choice.name == kOwnProviderShortName;
+}
+
+Result<fs::path> find_own_provider() {
+  std::error_code ignored;
+  if (const auto named = environment_variable(kLibraryVariable)) {
+    if (fs::exists(*named, ignored)) return fs::absolute(*named, ignored);
+    return std::unexpected(
+        unavailable(fmt::format("{} names '{}', which is not there", kLibraryVariable, *named)));
+  }
+  std::vector<std::string> places;
+  for (const fs::path& folder : own_folders()) {
+    for (const fs::path& place : {folder, folder / ".." / "lib"}) {
+      const fs::path library = (place / kOwnProviderLibrary).lexically_normal();
+      if (fs::exists(library, ignored)) return library;
+      places.push_back(place.lexically_normal().string());
+    }
+  }
+  return std::unexpected(
+      unavailable(fmt::format("{} is not in {}", kOwnProviderLibrary, fmt::join(places, " or ")),
+                  fmt::format("name it by {}", kLibraryVariable)));
+}
+
+Result<ExecutionProviderChoice> complete_own_provider(const ExecutionProviderChoice& choice,
+                                                      const RuntimeOptions& options,
+                                                      const std::string& model_identity) {
+  ExecutionProviderChoice complete = choice;
+  if (complete.library.empty()) {
+    TRY(complete.library, find_own_provider());
+  }
+  if (options.threads != 0) {
+    complete.options.try_emplace(kThreadsOption, std::to_string(options.threads));
+  }
+  if (!options.profile_file.empty()) {
+    complete.options.try_emplace(kProfileOption, options.profile_file.string());
+  }
+  if (options.cache_folder.empty() || complete.options.contains(kPackedFileOption)) {
+    return complete;
+  }
+  const fs::path folder = options.cache_folder / "packed";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    LOG_WARNING("packed weights cannot be kept in {} ({}): they are made at every start",
+                folder.string(), error.message());
+    return complete;
+  }
+  // Each instruction set packs in its own way: two that take turns would undo each other's file.
+  const std::string name = fmt::format("{}.{}", model_identity, own_provider_numerics(choice));
+  complete.options.emplace(kPackedFileOption, (folder / name).string());
+  return complete;
+}
+
+std::string own_provider_numerics(const ExecutionProviderChoice& choice) {
+  const auto option = choice.options.find(kIsaOption);
+  if (option != choice.options.end() && !option->second.empty()) return option->second;
+  if (const auto forced = environment_variable(kIsaVariable)) return *forced;
+  return processor_features();
+}
+
+}  // namespace onnxlocal

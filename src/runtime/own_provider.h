@@ -1,0 +1,33 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "runtime/runtime_options.h"
+
+namespace onnxlocal {
+
+/// The folder that a library of this process was loaded from, by the beginning of its name.
+std::optional<std::filesystem::path> mapped_library_folder(std::string_view name);
+
+/// True for the execution provider of ours, in ep/: "onnx-local".
+bool is_own_provider(const ExecutionProviderChoice& choice);
+
+/// Its library: ONNX_LOCAL_EP_LIBRARY, else beside the program or library that this code is in, or
+/// in the lib folder beside that one. Errors: unavailable (where it was looked for).
+Result<std::filesystem::path> find_own_provider();
+
+/// The choice with its library and the options that we set for it where the user did not:
+/// threads, and the file of packed weights in the cache folder, named by `model_identity`.
+Result<ExecutionProviderChoice> complete_own_provider(const ExecutionProviderChoice& choice,
+                                                      const RuntimeOptions& options,
+                                                      const std::string& model_identity);
+
+/// What decides the bits of its numbers, for the layout's id: the instruction set that is forced,
+/// or else what the processor has of those that the provider chooses by.
+std::string own_provider_numerics(const ExecutionProviderChoice& choice);
+
+}  // namespace onnxlocal
