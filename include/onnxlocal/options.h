@@ -27,6 +27,10 @@ struct ModelOptions {
   std::uint32_t queue_max = 64;      ///< Generations that wait; one more gets kOverloaded.
   std::size_t kv_bytes_max = std::size_t{4} << 30;            ///< Keys and values of what runs.
   std::size_t prefix_cache_bytes_max = std::size_t{1} << 30;  ///< 0 turns the cache off.
+  /// Who guesses tokens ahead, which makes answers faster and changes no token: "prompt-lookup",
+  /// "draft" (a smaller model of the same vocabulary) or "off".
+  std::string speculation = "prompt-lookup";
+  std::string draft_model = {};       ///< As `model`; for "draft".
   std::string log_level = "warning";  ///< Of all models: verbose, info, warning, error.
 };
 

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "cli/bench_speculation.h"
 #include "cli/interrupt.h"
 #include "cli/program.h"
 #include "cli/progress.h"
@@ -14,6 +15,7 @@ namespace {
 struct BenchFlags {
   std::string model;
   MeasureOptions measure;
+  std::string speculation;  ///< What to measure of it; empty: the figures without.
 };
 
 void print_text(const ModelFolder& folder, const MeasureOptions& options,
@@ -43,9 +45,12 @@ void print_text(const ModelFolder& folder, const MeasureOptions& options,
 }
 
 Result<ExitCode> run_bench(const BenchFlags& flags, bool is_json, const CommandContext& context) {
+  const std::string& wanted = flags.model.empty() ? context.settings.model : flags.model;
+  if (!flags.speculation.empty()) {
+    return run_speculation_bench(flags.speculation, wanted, flags.measure, is_json, context);
+  }
   Interrupts interrupts;
   ProgressBar bar;
-  const std::string& wanted = flags.model.empty() ? context.settings.model : flags.model;
   TRY(const ModelFolder folder, context.store.resolve(wanted, interrupts.stop_token(), bar.sink()));
   TRY(const Measurement measurement, measure(folder, runtime_options(context), flags.measure,
                                              interrupts.stop_token(), bar.sink()));
@@ -84,6 +89,10 @@ void add_bench(CLI::App& app, CommandLine& line) {
   command->add_option("--repeat", flags->measure.repetitions, "Repetitions; the median is shown")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  command->add_option("--speculation", flags->speculation,
+                      "Decode speed with guesses and without: recorded=FILE (a prompt, a line "
+                      "\"=== answer ===\", an answer), or acceptance=P (guesses that are right "
+                      "with chance P)");
   line.add_setting(*command, "model", "The model, as MODEL");
   line.add_json(*command);
   command->footer(
@@ -91,7 +100,9 @@ void add_bench(CLI::App& app, CommandLine& line) {
       "decode_tokens_per_s, load_ms, model_load_ms (without the tokenizer, which loads beside "
       "it),\n"
       "first_token_ms, resident_bytes; with several streams total_tokens_per_s, prompts "
-      "included.\n\n"
+      "included;\n"
+      "with --speculation decode_tokens_per_s, plain_decode_tokens_per_s, draft_tokens, "
+      "accepted_tokens.\n\n"
       "Example:\n"
       "  onnx-local bench --prompt 512 --generate 64 --depth 0 --batch 1 --json");
   command->callback([flags, &line] {

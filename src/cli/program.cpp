@@ -33,6 +33,7 @@ void add_global_flags(CLI::App& app, CommandLine& line) {
                    "Execution providers in order, with options: cuda:device_id=0,cpu");
   line.add_setting(app, "threads", "Threads for one model; 0 takes the physical cores");
   line.add_setting(app, "graph_optimization", "disabled, basic, extended or all");
+  line.add_setting(app, "draft_model", "A smaller model of the same vocabulary, to guess ahead");
   line.add_setting(app, "context", "Context window in tokens; 0 takes the model's own");
   app.set_version_flag("--version", "onnx-local " ONNXLOCAL_VERSION, "Print the version");
 }
@@ -129,6 +130,16 @@ RuntimeOptions runtime_options(const CommandContext& context) {
   RuntimeOptions options = context.settings.runtime;
   options.cache_folder = context.store.paths().cache;
   return options;
+}
+
+Result<EngineSetUp> engine_set_up(const CommandContext& context, std::stop_token stop,
+                                  const ProgressSink& progress) {
+  EngineSetUp set_up;
+  set_up.engine.speculation.kind = context.settings.speculation;
+  if (context.settings.speculation == Speculation::kDraftModel) {
+    TRY(set_up.draft, context.store.resolve(context.settings.draft_model, stop, progress));
+  }
+  return set_up;
 }
 
 int run_program(int argc, char** argv) {

@@ -3,8 +3,10 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 
+#include "base/progress.h"
 #include "base/result.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
@@ -37,6 +39,15 @@ struct CommandLine {
 
 /// Settings with the cache folder filled in, ready for `load_decoder`.
 RuntimeOptions runtime_options(const CommandContext& context);
+
+/// The engine's options, and the draft model's folder where one guesses. Errors: those of
+/// `ModelStore::resolve`.
+struct EngineSetUp {
+  EngineOptions engine;
+  std::optional<ModelFolder> draft;
+};
+Result<EngineSetUp> engine_set_up(const CommandContext& context, std::stop_token stop,
+                                  const ProgressSink& progress);
 
 // One per subcommand, each in its own file.
 void add_serve(CLI::App& app, CommandLine& line);

@@ -114,7 +114,9 @@ Result<ExitCode> run_run(const RunFlags& flags, const std::optional<std::string>
   const std::string& wanted = plan.model.empty() ? context.settings.model : plan.model;
   TRY(const ModelFolder folder, context.store.resolve(wanted, interrupts.stop_token(), bar.sink()));
   bar.sink()("loading " + folder.name, 0, 0);
-  const auto provider = LocalProvider::load(folder, runtime_options(context), EngineOptions());
+  TRY(EngineSetUp set_up, engine_set_up(context, interrupts.stop_token(), bar.sink()));
+  const auto provider = LocalProvider::load(folder, runtime_options(context),
+                                            std::move(set_up.engine), std::move(set_up.draft));
   TRY_VOID(wait_until_loaded(*provider, interrupts.stop_token()));
   bar.clear();
   for (const std::string& warning : provider->status().warnings) print_warning(warning);
@@ -137,6 +139,7 @@ void add_run(CLI::App& app, CommandLine& line) {
                    "prompt (and nothing piped in) a chat begins")
       ->expected(0, 2);
   line.add_setting(*command, "model", "The model: a name, a folder or a file");
+  line.add_setting(*command, "speculation", "Guess tokens ahead: off, prompt-lookup or draft");
   command->add_option("--system", flags->system, "System prompt");
   command->add_option("--max-tokens", flags->tokens_max, "Longest answer")
       ->check(CLI::Range(1U, 1U << 24U))

@@ -28,19 +28,21 @@ Served open_model(const CommandContext& context) {
   ProgressBar bar;
   const std::string& wanted = context.settings.model;
   auto folder = context.store.resolve(wanted, {}, bar.sink());
-  if (!folder) {
+  auto set_up = engine_set_up(context, {}, bar.sink());
+  if (!folder || !set_up) {
     const std::string id = wanted.empty() ? "" : "onnx-local/" + wanted;
+    const Error& error = folder ? set_up.error() : folder.error();
     bar.clear();
-    print_error(folder.error(), /*as_json=*/false);
-    return {.provider = std::make_shared<UnavailableProvider>(id, folder.error()), .model = {}};
+    print_error(error, /*as_json=*/false);
+    return {.provider = std::make_shared<UnavailableProvider>(id, error), .model = {}};
   }
   Served served;
   served.model = folder->name;
   served.context_tokens = folder->config.context_tokens;
   const std::uint32_t chosen = context.settings.runtime.context_tokens;
   if (chosen > 0) served.context_tokens = std::min(served.context_tokens, chosen);
-  served.provider =
-      LocalProvider::load(*std::move(folder), runtime_options(context), EngineOptions());
+  served.provider = LocalProvider::load(*std::move(folder), runtime_options(context),
+                                        std::move(set_up->engine), std::move(set_up->draft));
   return served;
 }
 
@@ -75,6 +77,7 @@ void add_serve(CLI::App& app, CommandLine& line) {
   line.add_setting(*command, "host", "The address to listen on (127.0.0.1)");
   line.add_setting(*command, "port", "The port to listen on (3001); 0 takes a free one");
   line.add_setting(*command, "model", "A name, a folder or a file; else the default model");
+  line.add_setting(*command, "speculation", "Guess tokens ahead: off, prompt-lookup or draft");
   command->footer(
       "Prints the address, a curl line and a line for Claude Code to copy. Ctrl-C finishes what "
       "runs\nand stops; a second one stops at once.\n\n"

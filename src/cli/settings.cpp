@@ -70,6 +70,10 @@ Result<void> apply(const ResolvedSetting& setting, Settings& settings) {
     TRY(settings.runtime.graph_optimization,
         with_origin(parse_graph_optimization(setting.value), setting));
   }
+  if (setting.key == "speculation") {
+    TRY(settings.speculation, with_origin(parse_speculation(setting.value), setting));
+  }
+  if (setting.key == "draft_model") settings.draft_model = setting.value;
   if (setting.key == "log_level") {
     TRY(settings.log_level, with_origin(parse_log_level(setting.value), setting));
     settings.runtime.log_level = settings.log_level;
@@ -79,6 +83,20 @@ Result<void> apply(const ResolvedSetting& setting, Settings& settings) {
   }
   if (setting.key == "context") {
     TRY(settings.runtime.context_tokens, to_number<std::uint32_t>(setting));
+  }
+  return {};
+}
+
+/// A draft model that is named is meant to guess, unless speculation is off.
+Result<void> settle_speculation(Settings& settings) {
+  const bool names_model = !settings.draft_model.empty();
+  if (settings.speculation == Speculation::kDraftModel && !names_model) {
+    return std::unexpected(
+        invalid_request("speculation is \"draft\", and no draft_model is named",
+                        "Name a smaller model of the same family: --draft-model."));
+  }
+  if (names_model && settings.speculation == Speculation::kPromptLookup) {
+    settings.speculation = Speculation::kDraftModel;
   }
   return {};
 }
@@ -101,6 +119,8 @@ const std::vector<SettingSpec>& setting_specs() {
       {"graph_optimization", "--graph-optimization", {"ONNX_GRAPH_OPTIMIZATION"}, "all"},
       {"threads", "--threads", {"ONNX_THREADS"}, "0"},
       {"context", "--context", {}, "0"},
+      {"speculation", "--speculation", {"ONNX_LOCAL_SPECULATION"}, "prompt-lookup"},
+      {"draft_model", "--draft-model", {"ONNX_LOCAL_DRAFT_MODEL"}, ""},
       {"log_level", "--log-level", {"ONNX_LOG_LEVEL"}, "warning"},
   };
   return specs;
@@ -113,6 +133,7 @@ Result<Settings> resolve_settings(const SettingSources& sources, bool verbose) {
     TRY_VOID(apply(setting, settings));
     settings.resolved.push_back(std::move(setting));
   }
+  TRY_VOID(settle_speculation(settings));
   // ONNX Runtime's own verbose messages drown ours: they come with --log-level verbose alone.
   if (verbose) settings.log_level = LogLevel::kVerbose;
   if (sources.file) {

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "engine/engine.h"
 #include "runtime/runtime_options.h"
 
 namespace onnxlocal {
@@ -57,6 +58,8 @@ struct Settings {
   std::uint16_t port = 0;
   LogLevel log_level = LogLevel::kWarning;
   RuntimeOptions runtime;  ///< All but `cache_folder`.
+  Speculation speculation = Speculation::kPromptLookup;
+  std::string draft_model;  ///< A name or a path; where it is not empty, it guesses.
   std::vector<ResolvedSetting> resolved;
   std::vector<std::string> warnings;
 };

@@ -63,6 +63,22 @@ TEST(Settings, TakeTheFlagBeforeTheEnvironmentBeforeTheFile) {
   EXPECT_EQ(origin_of(*file_alone, "port"), "onnx-local.toml");
 }
 
+TEST(Settings, LetADraftModelThatIsNamedGuess) {
+  const auto plain = resolve_settings(sources({}, {}, ""), false);
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->speculation, Speculation::kPromptLookup);
+  const auto named = resolve_settings(sources({{"draft_model", "small"}}, {}, ""), false);
+  ASSERT_TRUE(named);
+  EXPECT_EQ(named->speculation, Speculation::kDraftModel);
+  EXPECT_EQ(named->draft_model, "small");
+  const auto off = resolve_settings(
+      sources({{"draft_model", "small"}}, {{"ONNX_LOCAL_SPECULATION", "off"}}, ""), false);
+  ASSERT_TRUE(off);
+  EXPECT_EQ(off->speculation, Speculation::kOff);
+  EXPECT_FALSE(resolve_settings(sources({{"speculation", "draft"}}, {}, ""), false));
+  EXPECT_FALSE(resolve_settings(sources({{"speculation", "yes"}}, {}, ""), false));
+}
+
 TEST(Settings, TakeTheModelPathBeforeTheModelName) {
   const auto settings = resolve_settings(
       sources({}, {{"ONNX_MODEL_PATH", "/m/x.onnx"}, {"ONNX_LOCAL_MODEL", "y"}}, ""), false);

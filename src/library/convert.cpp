@@ -113,11 +113,15 @@ onnxlocal::Result<RuntimeOptions> to_runtime(const ModelOptions& options) {
   return runtime;
 }
 
-EngineOptions to_engine(const ModelOptions& options) {
+onnxlocal::Result<EngineOptions> to_engine(const ModelOptions& options) {
   EngineOptions engine;
   engine.queue_max = options.queue_max;
   engine.kv_bytes_max = options.kv_bytes_max;
   engine.prefix_cache_bytes_max = options.prefix_cache_bytes_max;
+  TRY(engine.speculation.kind, parse_speculation(options.speculation));
+  if (engine.speculation.kind == Speculation::kDraftModel && options.draft_model.empty()) {
+    return std::unexpected(invalid_request("draft_model: speculation by a draft model needs one"));
+  }
   return engine;
 }
 

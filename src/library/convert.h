@@ -22,6 +22,6 @@ SamplingOptions to_sampling(const GenerateOptions& options);
 GenerationRequest to_request(std::span<const Message> messages, const GenerateOptions& options);
 SequenceRequest to_sequence(std::span<const TokenId> tokens, const GenerateOptions& options);
 onnxlocal::Result<RuntimeOptions> to_runtime(const ModelOptions& options);
-EngineOptions to_engine(const ModelOptions& options);
+onnxlocal::Result<EngineOptions> to_engine(const ModelOptions& options);
 
 }  // namespace onnxlocal::embed

@@ -30,13 +30,17 @@ class Model::Impl {
  public:
   using Provider = std::shared_ptr<LocalProvider>;
 
-  Impl(ModelFolder folder, RuntimeOptions runtime, EngineOptions engine)
-      : folder_(std::move(folder)), runtime_(std::move(runtime)), engine_(std::move(engine)) {}
+  Impl(ModelFolder folder, std::optional<ModelFolder> draft, RuntimeOptions runtime,
+       EngineOptions engine)
+      : folder_(std::move(folder)),
+        draft_(std::move(draft)),
+        runtime_(std::move(runtime)),
+        engine_(std::move(engine)) {}
 
   Result<void> initialize() {
     const std::scoped_lock loading(loading_mutex_);
     if (provider()) return {};
-    Provider fresh = LocalProvider::load(folder_, runtime_, engine_);
+    Provider fresh = LocalProvider::load(folder_, runtime_, engine_, draft_);
     if (const auto loaded = fresh->wait_until_loaded(); !loaded) {
       return std::unexpected(to_public(loaded.error()));
     }
@@ -72,6 +76,7 @@ class Model::Impl {
  private:
   // Constant after construction.
   const ModelFolder folder_;
+  const std::optional<ModelFolder> draft_;
   const RuntimeOptions runtime_;
   const EngineOptions engine_;
 
@@ -103,7 +108,13 @@ Result<Model> Model::create(const ModelOptions& options) {
     runtime.cache_folder = paths.cache;
     const ModelStore store(std::move(paths));
     TRY(ModelFolder folder, store.resolve(options.model));
-    return std::make_unique<Impl>(std::move(folder), std::move(runtime), to_engine(options));
+    TRY(EngineOptions engine, to_engine(options));
+    std::optional<ModelFolder> draft;
+    if (engine.speculation.kind == Speculation::kDraftModel) {
+      TRY(draft, store.resolve(options.draft_model));
+    }
+    return std::make_unique<Impl>(std::move(folder), std::move(draft), std::move(runtime),
+                                  std::move(engine));
   };
   auto impl = make();
   if (!impl) return std::unexpected(to_public(impl.error()));

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "runtime/model_session.h"
 
@@ -51,6 +54,7 @@ Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& r
   if (!texts) return std::unexpected(texts.error());
   return LocalParts{.name = folder.name,
                     .decoder = std::move(session->decoder),
+                    .draft_decoder = nullptr,
                     .tokenizer = std::move(texts->tokenizer),
                     .chat_template = std::move(texts->chat_template),
                     .bos_token = folder.config.bos_token,
@@ -58,6 +62,24 @@ Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& r
                     .created_at = changed_at(folder.model_file()),
                     .execution_provider = std::move(session->execution_provider),
                     .warnings = std::move(session->warnings)};
+}
+
+Result<void> add_draft_model(LocalParts& parts, const ModelFolder& draft,
+                             const RuntimeOptions& runtime, const std::stop_token& stop) {
+  if (parts.decoder->limits().mixing != StepMixing::kRagged) {
+    parts.warnings.push_back(fmt::format(
+        "the draft model {} is not used: the execution provider {} verifies one token at a time",
+        draft.name, parts.execution_provider));
+    return {};
+  }
+  auto loaded = load_decoder(draft, runtime, stop);
+  if (!loaded) {
+    return std::unexpected(
+        with_context(fmt::format("the draft model {}", draft.name), loaded.error()));
+  }
+  parts.draft_decoder = std::move(loaded->decoder);
+  std::ranges::move(loaded->warnings, std::back_inserter(parts.warnings));
+  return {};
 }
 
 ModelInfo describe_model(const ModelFolder& folder, const RuntimeOptions& runtime) {

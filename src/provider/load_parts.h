@@ -15,6 +15,11 @@ namespace onnxlocal {
 Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& runtime,
                               const std::stop_token& stop);
 
+/// Loads the model that guesses for the one in `parts`, or adds a warning where guesses would not
+/// be verified in one step. Errors: as above.
+Result<void> add_draft_model(LocalParts& parts, const ModelFolder& draft,
+                             const RuntimeOptions& runtime, const std::stop_token& stop);
+
 /// What is known of a model before it is loaded.
 ModelInfo describe_model(const ModelFolder& folder, const RuntimeOptions& runtime);
 

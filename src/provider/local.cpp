@@ -76,13 +76,15 @@ LocalProvider::LocalProvider(std::string name) : name_(std::move(name)), loaded_
 LocalProvider::~LocalProvider() { shut_down(Deadline::after(Deadline::Clock::duration::zero())); }
 
 std::unique_ptr<LocalProvider> LocalProvider::load(ModelFolder folder, RuntimeOptions runtime,
-                                                   EngineOptions engine) {
+                                                   EngineOptions engine,
+                                                   std::optional<ModelFolder> draft) {
   std::unique_ptr<LocalProvider> provider(new LocalProvider(folder.name));
   provider->info_while_loading_ = describe_model(folder, runtime);
   provider->loader_ =
-      std::jthread([self = provider.get(), folder = std::move(folder), runtime = std::move(runtime),
+      std::jthread([self = provider.get(), folder = std::move(folder), draft = std::move(draft),
+                    runtime = std::move(runtime),
                     engine = std::move(engine)](const std::stop_token& stop) mutable {
-        self->load_on_this_thread(folder, runtime, std::move(engine), stop);
+        self->load_on_this_thread(folder, draft, runtime, std::move(engine), stop);
       });
   return provider;
 }
@@ -95,12 +97,19 @@ Result<std::unique_ptr<LocalProvider>> LocalProvider::from_parts(LocalParts part
   return provider;
 }
 
-void LocalProvider::load_on_this_thread(const ModelFolder& folder, const RuntimeOptions& runtime,
-                                        EngineOptions engine, const std::stop_token& stop) {
+void LocalProvider::load_on_this_thread(const ModelFolder& folder,
+                                        const std::optional<ModelFolder>& draft,
+                                        const RuntimeOptions& runtime, EngineOptions engine,
+                                        const std::stop_token& stop) {
   const auto begin = std::chrono::steady_clock::now();
   if (engine.end_tokens.empty()) engine.end_tokens = folder.config.eos_tokens;
   if (engine.cache_key.empty()) engine.cache_key = folder.name;
   auto parts = load_parts(folder, runtime, stop);
+  if (parts && engine.speculation.kind == Speculation::kDraftModel && draft) {
+    const auto added = add_draft_model(*parts, *draft, runtime, stop);
+    if (!added) parts = std::unexpected(added.error());
+    if (added && !parts->draft_decoder) engine.speculation.kind = Speculation::kOff;
+  }
   Result<Handle> loaded =
       parts ? start(*std::move(parts), std::move(engine)) : std::unexpected(parts.error());
   const auto took = std::chrono::steady_clock::now() - begin;
@@ -118,7 +127,8 @@ Result<LocalProvider::Handle> LocalProvider::start(LocalParts parts, EngineOptio
     return std::unexpected(invalid_request("a model needs a decoder and a tokenizer"));
   }
   const DecoderLimits limits = parts.decoder->limits();
-  TRY(auto running, Engine::start(std::move(parts.decoder), parts.tokenizer, std::move(engine)));
+  TRY(auto running, Engine::start(std::move(parts.decoder), parts.tokenizer, std::move(engine),
+                                  std::move(parts.draft_decoder)));
   auto prompts = std::make_shared<const PromptBuilder>(
       parts.tokenizer, std::move(parts.chat_template), parts.bos_token);
   return std::make_shared<Loaded>(Loaded{.info = {.id = id_of(parts.name),

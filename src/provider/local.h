@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,6 +27,7 @@ namespace onnxlocal {
 struct LocalParts {
   std::string name;
   std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<Decoder> draft_decoder;  ///< For `Speculation::kDraftModel`, else null.
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  ///< Null: "role: text", see PromptBuilder.
   std::optional<TokenId> bos_token;  ///< Begins a prompt where there is no chat template.
@@ -44,9 +46,12 @@ struct LocalParts {
 class LocalProvider final : public Provider {
  public:
   /// Starts to load on a thread of its own and returns at once. `engine.end_tokens` and
-  /// `engine.cache_key` are taken from the model where they are empty.
+  /// `engine.cache_key` are taken from the model where they are empty. `draft` is the model that
+  /// guesses for `Speculation::kDraftModel`; where the execution provider cannot verify guesses, it
+  /// is not loaded, and a warning says so.
   static std::unique_ptr<LocalProvider> load(ModelFolder folder, RuntimeOptions runtime,
-                                             EngineOptions engine);
+                                             EngineOptions engine,
+                                             std::optional<ModelFolder> draft = std::nullopt);
   static Result<std::unique_ptr<LocalProvider>> from_parts(LocalParts parts, EngineOptions engine);
 
   ~LocalProvider() override;
@@ -75,8 +80,9 @@ class LocalProvider final : public Provider {
   using Handle = std::shared_ptr<Loaded>;
 
   explicit LocalProvider(std::string name);
-  void load_on_this_thread(const ModelFolder& folder, const RuntimeOptions& runtime,
-                           EngineOptions engine, const std::stop_token& stop);
+  void load_on_this_thread(const ModelFolder& folder, const std::optional<ModelFolder>& draft,
+                           const RuntimeOptions& runtime, EngineOptions engine,
+                           const std::stop_token& stop);
   static Result<Handle> start(LocalParts parts, EngineOptions engine);
   void set_loaded(Result<Handle> loaded);
   Result<Handle> handle() const;
