@@ -96,8 +96,8 @@ Result<ExitCode> run_speculation_bench(const std::string& what, const std::strin
     TRY(const auto tokenizer, Tokenizer::load(folder.tokenizer_file()));
     TRY(text, read_recorded(*asked.recorded, *tokenizer));
   }
-  const SpeculationMeasureOptions options{.acceptance = asked.acceptance,
-                                          .repetitions = measure.repetitions};
+  const SpeculationMeasureOptions options{
+      .acceptance = asked.acceptance, .repetitions = measure.repetitions, .measure_costs = true};
   TRY(const SpeculationMeasurement figures,
       measure_speculation(*loaded.decoder, text, options, stop, bar.sink()));
   bar.clear();

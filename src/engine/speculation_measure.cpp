@@ -154,6 +154,7 @@ class Measuring {
     Run run;
     EngineOptions engine;
     engine.prefix_cache_bytes_max = 0;
+    engine.speculation.measure_costs = options_.measure_costs;
     EngineLoop loop(std::make_unique<RecordedDecoder>(decoder_, text_), nullptr, engine,
                     std::move(drafter));
     SequenceRequest request;

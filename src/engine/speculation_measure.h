@@ -24,6 +24,7 @@ struct SpeculationMeasureOptions {
   /// Guesses are made so that each is right with this chance. Empty: prompt lookup guesses.
   std::optional<double> acceptance;
   std::uint32_t repetitions = 3;  ///< Speeds are the median of so many.
+  bool measure_costs = true;      ///< As in `SpeculationOptions`.
 };
 
 struct SpeculationMeasurement {
