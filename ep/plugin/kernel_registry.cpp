@@ -24,8 +24,9 @@ OrtStatus* create_kernel(void* state, const OrtKernelInfo* info, OrtKernelImpl**
 
 std::span<const KernelEntry* const> kernel_entries() {
   static const std::array kEntries{
-      &simplified_layer_norm_entry(),
-      &skip_simplified_layer_norm_entry(),
+      &group_query_attention_entry(), &matmul_nbits_entry(),
+      &paged_attention_entry(),       &paged_group_query_attention_entry(),
+      &simplified_layer_norm_entry(), &skip_simplified_layer_norm_entry(),
   };
   return kEntries;
 }

@@ -1,0 +1,216 @@
+// The library as ONNX Runtime sees it: loaded and registered as any program would.
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "cpu/instruction_set.h"
+#include "plugin/names.h"
+#include "plugin/test_graph.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace onnxlocal::ep {
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr auto kFloat = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+constexpr std::int64_t kWidth = 64;
+
+/// A product and a norm: what single nodes of both kinds look like.
+TestGraph small_graph() {
+  TestGraph graph;
+  graph.input("x", kFloat, {-1, kWidth});
+  graph.output("y", kFloat, {-1, kWidth});
+  graph.constant("b", TestTensor::of({kWidth, 2, 16}, random_bytes(kWidth * 32, 1)));
+  graph.constant("s", TestTensor::of({kWidth * 2}, random_floats(kWidth * 2, 2, 0.01F)));
+  graph.constant("w", TestTensor::of({kWidth}, random_floats(kWidth, 3)));
+  graph.node("MatMulNBits", "com.microsoft", {"x", "b", "s"}, {"h"},
+             {{"N", kWidth},
+              {"K", kWidth},
+              {"bits", std::int64_t{4}},
+              {"block_size", std::int64_t{32}},
+              {"accuracy_level", std::int64_t{4}}});
+  graph.node("SimplifiedLayerNormalization", "", {"h", "w"}, {"y"}, {{"epsilon", 1e-6F}});
+  return graph;
+}
+
+TestTensor rows(std::int64_t count, std::uint64_t seed) {
+  return TestTensor::of({count, kWidth},
+                        random_floats(static_cast<std::size_t>(count * kWidth), seed));
+}
+
+/// What a session with these provider options logs while it is made.
+std::vector<std::string> log_of_session(const std::map<std::string, std::string>& options) {
+  auto& runtime = TestRuntime::instance();
+  runtime.take_log();
+  const Ort::Session session = small_graph().session(runtime.ours(options));
+  return runtime.take_log();
+}
+
+TEST(Plugin, OffersTheProcessorAsADevice) {
+  const auto devices = TestRuntime::instance().env().GetEpDevices();
+  const auto ours = std::ranges::find(devices, std::string(kProviderName),
+                                      [](const auto& device) { return device.EpName(); });
+  ASSERT_NE(ours, devices.end());
+  EXPECT_STREQ(ours->EpVendor(), "onnx-local");
+  EXPECT_EQ(ours->Device().Type(), OrtHardwareDeviceType_CPU);
+}
+
+TEST(Plugin, TakesNodesOneByOneWhereTheGraphIsNoDecoder) {
+  Ort::Session session = small_graph().session(TestRuntime::instance().ours());
+  EXPECT_EQ(our_nodes(session),
+            (std::map<std::string, int>{{"MatMulNBits", 1}, {"SimplifiedLayerNormalization", 1}}));
+}
+
+TEST(Plugin, SaysThatAnOptionIsUnknown) {
+  EXPECT_THAT(log_of_session({{"treads", "2"}}),
+              Contains(AllOf(HasSubstr("treads=2 is not used"), HasSubstr("threads=NUMBER"))));
+}
+
+TEST(Plugin, SaysThatAnOptionMakesNoSense) {
+  EXPECT_THAT(log_of_session({{"threads", "two"}}), Contains(HasSubstr("threads=two is not used")));
+  EXPECT_THAT(log_of_session({{"mode", "half"}}), Contains(HasSubstr("mode=half is not used")));
+}
+
+TEST(Plugin, UsesTheInstructionSetThatTheOptionForces) {
+  for (const InstructionSet set : available_instruction_sets()) {
+    const std::string name(to_string(set));
+    EXPECT_THAT(log_of_session({{"isa", name}}),
+                Contains(HasSubstr("instruction set " + name + ",")));
+  }
+}
+
+TEST(Plugin, UsesTheInstructionSetOfTheEnvironment) {
+  ::setenv("ONNX_LOCAL_ISA", "portable", 1);
+  const auto log = log_of_session({});
+  ::unsetenv("ONNX_LOCAL_ISA");
+  EXPECT_THAT(log, Contains(HasSubstr("instruction set portable,")));
+}
+
+TEST(Plugin, SaysThatAnInstructionSetIsNotKnownAndUsesTheFastest) {
+  const std::string fastest(to_string(available_instruction_sets().back()));
+  const auto log = log_of_session({{"isa", "mmx"}});
+  EXPECT_THAT(log, Contains(HasSubstr("instruction set \"mmx\" is not known")));
+  EXPECT_THAT(log, Contains(HasSubstr("instruction set " + fastest + ",")));
+}
+
+TEST(Plugin, SaysThatOnePoolServesAll) {
+  log_of_session({});  // The first session's wish has counted.
+  EXPECT_THAT(log_of_session({{"threads", "77"}}),
+              Contains(HasSubstr("threads=77 is not used: one pool serves all sessions")));
+}
+
+TEST(Plugin, PacksAtOnceAndSaysSoWherePrepackingIsDisabled) {
+  auto& runtime = TestRuntime::instance();
+  Ort::Session expected = small_graph().session(runtime.ours());
+  Ort::SessionOptions options = runtime.ours();
+  options.AddConfigEntry("session.disable_prepacking", "1");
+  runtime.take_log();
+  Ort::Session session = small_graph().session(options);
+  EXPECT_THAT(runtime.take_log(), Contains(HasSubstr("session.disable_prepacking=1")));
+  const std::map<std::string, TestTensor> input{{"x", rows(3, 9)}};
+  EXPECT_EQ(run(session, input).at("y").bytes, run(expected, input).at("y").bytes);
+}
+
+TEST(Plugin, StaysSilentWhereAllIsWell) {
+  EXPECT_THAT(log_of_session({{"mode", "single"}}), Not(Contains(HasSubstr("is not used"))));
+}
+
+TEST(Plugin, RunsSeveralSessionsAndSeveralRunsOfEachAtOnce) {
+  auto& runtime = TestRuntime::instance();
+  Ort::Session first = small_graph().session(runtime.ours());
+  Ort::Session second = small_graph().session(runtime.ours());
+  constexpr int kThreads = 6;
+  constexpr int kRuns = 40;
+  std::vector<std::vector<std::byte>> expected;
+  for (int i = 0; i < kThreads; ++i) {
+    expected.push_back(
+        run(first, {{"x", rows(i * 7 + 1, static_cast<std::uint64_t>(i))}}).at("y").bytes);
+  }
+  std::vector<int> wrong(kThreads, 0);
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        Ort::Session& session = i % 2 == 0 ? first : second;
+        const TestTensor x = rows(i * 7 + 1, static_cast<std::uint64_t>(i));
+        const auto place = static_cast<std::size_t>(i);
+        for (int n = 0; n < kRuns; ++n) {
+          if (run(session, {{"x", x}}).at("y").bytes != expected[place]) ++wrong[place];
+        }
+      });
+    }
+  }
+  EXPECT_THAT(wrong, testing::Each(0));
+}
+
+// A runtime of the past, in front of the real one.
+const OrtApi* api_of_the_past(std::uint32_t version) noexcept {
+  constexpr std::uint32_t kNewest = 20;
+  return version > kNewest ? nullptr : OrtGetApiBase()->GetApi(version);
+}
+
+using CreateFactories = OrtStatus* (*)(const char*, const OrtApiBase*, const OrtLogger*,
+                                       OrtEpFactory**, std::size_t, std::size_t*);
+
+TEST(Plugin, SaysThatTheRuntimeIsTooOld) {
+  // A second copy of the library would be the same one: its API is left as it was.
+  void* const library = ::dlopen(ONNXLOCAL_EP_LIBRARY, RTLD_NOW);
+  ASSERT_NE(library, nullptr);
+  const auto create = reinterpret_cast<CreateFactories>(::dlsym(library, "CreateEpFactories"));
+  ASSERT_NE(create, nullptr);
+  const OrtApiBase base{.GetApi = &api_of_the_past,
+                        .GetVersionString = []() noexcept { return "1.20.1"; }};
+  OrtEpFactory* factory = nullptr;
+  std::size_t count = 7;
+  const Ort::Status status(create("old", &base, nullptr, &factory, 1, &count));
+  ASSERT_FALSE(status.IsOK());
+  EXPECT_THAT(status.GetErrorMessage(),
+              AllOf(HasSubstr("needs ONNX Runtime 1.29 or newer"), HasSubstr("this is 1.20.1")));
+  EXPECT_EQ(count, 0U);
+  ::dlclose(library);
+}
+
+TEST(Plugin, ExportsItsTwoFunctionsAlone) {
+  void* const library = ::dlopen(ONNXLOCAL_EP_LIBRARY, RTLD_NOW);
+  ASSERT_NE(library, nullptr);
+  EXPECT_NE(::dlsym(library, "ReleaseEpFactory"), nullptr);
+  // A function of our own, by the name that the compiler gives it.
+  EXPECT_EQ(::dlsym(library, "_ZN9onnxlocal2ep12usable_coresEv"), nullptr);
+  ::dlclose(library);
+}
+
+TEST(PagedOperator, SaysThatItRunsInOurProviderAlone) {
+  TestGraph graph;
+  constexpr std::int64_t kHeadDim = 8;  // No size that we have: left to others.
+  graph.input("q", kFloat, {1, -1, 3 * kHeadDim});
+  graph.input("p", ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, {-1, -1});
+  for (const char* name : {"st", "pl", "pt"}) {
+    graph.input(name, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32, {-1});
+  }
+  graph.output("o", kFloat, {1, -1, kHeadDim});
+  graph.output("po", ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, {-1, -1});
+  graph.node(kPagedAttentionOp, kDomain, {"q", "", "", "p", "st", "pl", "pt"}, {"o", "po"},
+             {{"num_heads", std::int64_t{1}},
+              {"kv_num_heads", std::int64_t{1}},
+              {"head_dim", kHeadDim},
+              {"layer", std::int64_t{0}},
+              {"layers", std::int64_t{1}}});
+  try {
+    const Ort::Session session = graph.session(TestRuntime::instance().ours());
+    FAIL() << "a session was made";
+  } catch (const Ort::Exception& error) {
+    EXPECT_THAT(error.what(), HasSubstr("runs in OnnxLocalExecutionProvider alone"));
+  }
+}
+
+}  // namespace
+}  // namespace onnxlocal::ep
