@@ -51,8 +51,8 @@ void ProgressBar::show(std::string_view what, std::uint64_t done, std::uint64_t 
   if (!is_shown_) return;
   const std::scoped_lock lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
-  const bool is_news = what != last_what_ || (total > 0 && done >= total);
-  if (!is_news && now - last_time_ < kRedrawInterval) return;
+  if (total > 0 && done >= total) return clear_line();
+  if (what == last_what_ && now - last_time_ < kRedrawInterval) return;
   last_what_ = what;
   last_time_ = now;
   has_line_ = true;
@@ -62,6 +62,10 @@ void ProgressBar::show(std::string_view what, std::uint64_t done, std::uint64_t 
 
 void ProgressBar::clear() {
   const std::scoped_lock lock(mutex_);
+  clear_line();
+}
+
+void ProgressBar::clear_line() {
   if (!has_line_) return;
   has_line_ = false;
   fmt::print(stderr, "\r\x1b[K");

@@ -14,8 +14,8 @@ namespace onnxlocal {
 std::string progress_line(std::string_view what, std::uint64_t done, std::uint64_t total,
                           unsigned columns);
 
-/// Shows long steps on standard error, on one line that is redrawn and goes away at the end. Says
-/// nothing where standard error is no terminal. Any thread.
+/// Shows long steps on standard error, on one line that is redrawn and goes away when the step is
+/// done. Says nothing where standard error is no terminal. Any thread.
 class ProgressBar {
  public:
   ProgressBar();
@@ -30,6 +30,8 @@ class ProgressBar {
 
  private:
   void show(std::string_view what, std::uint64_t done, std::uint64_t total);
+  /// REQUIRES: `mutex_` is held.
+  void clear_line();
 
   const bool is_shown_;
   std::mutex mutex_;

@@ -115,8 +115,9 @@ Result<ExitCode> run_run(const RunFlags& flags, const std::optional<std::string>
   TRY(const ModelFolder folder, context.store.resolve(wanted, interrupts.stop_token(), bar.sink()));
   bar.sink()("loading " + folder.name, 0, 0);
   TRY(EngineSetUp set_up, engine_set_up(context, interrupts.stop_token(), bar.sink()));
-  const auto provider = LocalProvider::load(folder, runtime_options(context),
-                                            std::move(set_up.engine), std::move(set_up.draft));
+  const auto provider =
+      LocalProvider::load(folder, runtime_options(context), std::move(set_up.engine),
+                          std::move(set_up.draft), bar.sink());
   TRY_VOID(wait_until_loaded(*provider, interrupts.stop_token()));
   bar.clear();
   for (const std::string& warning : provider->status().warnings) print_warning(warning);

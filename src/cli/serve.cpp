@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 #include "cli/program.h"
 #include "cli/progress.h"
@@ -24,8 +26,8 @@ struct Served {
 };
 
 /// A model that is broken leaves the server up, to say so.
-Served open_model(const CommandContext& context) {
-  ProgressBar bar;
+///   bar: shows an import; `progress` is told of loading, which goes on behind
+Served open_model(const CommandContext& context, ProgressBar& bar, ProgressSink progress) {
   const std::string& wanted = context.settings.model;
   auto folder = context.store.resolve(wanted, {}, bar.sink());
   auto set_up = engine_set_up(context, {}, bar.sink());
@@ -41,8 +43,10 @@ Served open_model(const CommandContext& context) {
   served.context_tokens = folder->config.context_tokens;
   const std::uint32_t chosen = context.settings.runtime.context_tokens;
   if (chosen > 0) served.context_tokens = std::min(served.context_tokens, chosen);
-  served.provider = LocalProvider::load(*std::move(folder), runtime_options(context),
-                                        std::move(set_up->engine), std::move(set_up->draft));
+  bar.clear();
+  served.provider =
+      LocalProvider::load(*std::move(folder), runtime_options(context), std::move(set_up->engine),
+                          std::move(set_up->draft), std::move(progress));
   return served;
 }
 
@@ -52,7 +56,15 @@ bool is_local(const std::string& host) {
 
 Result<ExitCode> run_serve(const CommandContext& context) {
   const Settings& settings = context.settings;
-  const Served served = open_model(context);
+  ProgressBar bar;
+  // The banner goes out in one piece.
+  std::atomic<bool> has_banner = false;
+  const Served served =
+      open_model(context, bar,
+                 [&has_banner, show = bar.sink()](std::string_view what, std::uint64_t done,
+                                                  std::uint64_t total) {
+                   if (has_banner) show(what, done, total);
+                 });
   ServerOptions options;
   options.host = settings.host;
   options.port = settings.port;
@@ -65,6 +77,7 @@ Result<ExitCode> run_serve(const CommandContext& context) {
   if (!is_local(settings.host)) {
     print_warning("there is no password: whoever reaches " + server->url() + " may use it");
   }
+  has_banner = true;
   server->run_until_signal();
   served.provider->shut_down(Deadline::after(kProviderShutDown));
   return ExitCode::kOk;

@@ -43,12 +43,12 @@ std::chrono::sys_seconds changed_at(const std::filesystem::path& file) {
 }  // namespace
 
 Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& runtime,
-                              const std::stop_token& stop) {
+                              const ProgressSink& progress, const std::stop_token& stop) {
   Result<Texts> texts;
   Result<LoadedDecoder> session = std::unexpected(Error{});
   {
     const std::jthread beside([&] { texts = load_texts(folder); });
-    session = load_decoder(folder, runtime, stop);
+    session = load_decoder(folder, runtime, stop, progress);
   }
   if (!session) return std::unexpected(session.error());
   if (!texts) return std::unexpected(texts.error());
@@ -65,14 +65,15 @@ Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& r
 }
 
 Result<void> add_draft_model(LocalParts& parts, const ModelFolder& draft,
-                             const RuntimeOptions& runtime, const std::stop_token& stop) {
+                             const RuntimeOptions& runtime, const ProgressSink& progress,
+                             const std::stop_token& stop) {
   if (parts.decoder->limits().mixing != StepMixing::kRagged) {
     parts.warnings.push_back(fmt::format(
         "the draft model {} is not used: the execution provider {} verifies one token at a time",
         draft.name, parts.execution_provider));
     return {};
   }
-  auto loaded = load_decoder(draft, runtime, stop);
+  auto loaded = load_decoder(draft, runtime, stop, progress);
   if (!loaded) {
     return std::unexpected(
         with_context(fmt::format("the draft model {}", draft.name), loaded.error()));

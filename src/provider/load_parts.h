@@ -2,6 +2,7 @@
 
 #include <stop_token>
 
+#include "base/progress.h"
 #include "base/result.h"
 #include "model/model_config.h"
 #include "provider/local.h"
@@ -13,12 +14,13 @@ namespace onnxlocal {
 /// Loads a model folder's parts: the session on this thread, tokenizer and chat template on another
 /// beside it. Errors: model_corrupt, not_found, unsupported, unavailable, cancelled.
 Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& runtime,
-                              const std::stop_token& stop);
+                              const ProgressSink& progress, const std::stop_token& stop);
 
 /// Loads the model that guesses for the one in `parts`, or adds a warning where guesses would not
 /// be verified in one step. Errors: as above.
 Result<void> add_draft_model(LocalParts& parts, const ModelFolder& draft,
-                             const RuntimeOptions& runtime, const std::stop_token& stop);
+                             const RuntimeOptions& runtime, const ProgressSink& progress,
+                             const std::stop_token& stop);
 
 /// What is known of a model before it is loaded.
 ModelInfo describe_model(const ModelFolder& folder, const RuntimeOptions& runtime);

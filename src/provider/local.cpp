@@ -77,14 +77,15 @@ LocalProvider::~LocalProvider() { shut_down(Deadline::after(Deadline::Clock::dur
 
 std::unique_ptr<LocalProvider> LocalProvider::load(ModelFolder folder, RuntimeOptions runtime,
                                                    EngineOptions engine,
-                                                   std::optional<ModelFolder> draft) {
+                                                   std::optional<ModelFolder> draft,
+                                                   ProgressSink progress) {
   std::unique_ptr<LocalProvider> provider(new LocalProvider(folder.name));
   provider->info_while_loading_ = describe_model(folder, runtime);
-  provider->loader_ =
-      std::jthread([self = provider.get(), folder = std::move(folder), draft = std::move(draft),
-                    runtime = std::move(runtime),
-                    engine = std::move(engine)](const std::stop_token& stop) mutable {
-        self->load_on_this_thread(folder, draft, runtime, std::move(engine), stop);
+  provider->loader_ = std::jthread(
+      [self = provider.get(),
+       order = LoadOrder{std::move(folder), std::move(draft), std::move(runtime), std::move(engine),
+                         std::move(progress)}](const std::stop_token& stop) mutable {
+        self->load_on_this_thread(std::move(order), stop);
       });
   return provider;
 }
@@ -97,16 +98,14 @@ Result<std::unique_ptr<LocalProvider>> LocalProvider::from_parts(LocalParts part
   return provider;
 }
 
-void LocalProvider::load_on_this_thread(const ModelFolder& folder,
-                                        const std::optional<ModelFolder>& draft,
-                                        const RuntimeOptions& runtime, EngineOptions engine,
-                                        const std::stop_token& stop) {
+void LocalProvider::load_on_this_thread(LoadOrder order, const std::stop_token& stop) {
   const auto begin = std::chrono::steady_clock::now();
-  if (engine.end_tokens.empty()) engine.end_tokens = folder.config.eos_tokens;
-  if (engine.cache_key.empty()) engine.cache_key = folder.name;
-  auto parts = load_parts(folder, runtime, stop);
-  if (parts && engine.speculation.kind == Speculation::kDraftModel && draft) {
-    const auto added = add_draft_model(*parts, *draft, runtime, stop);
+  EngineOptions& engine = order.engine;
+  if (engine.end_tokens.empty()) engine.end_tokens = order.folder.config.eos_tokens;
+  if (engine.cache_key.empty()) engine.cache_key = order.folder.name;
+  auto parts = load_parts(order.folder, order.runtime, order.progress, stop);
+  if (parts && engine.speculation.kind == Speculation::kDraftModel && order.draft) {
+    const auto added = add_draft_model(*parts, *order.draft, order.runtime, order.progress, stop);
     if (!added) parts = std::unexpected(added.error());
     if (added && !parts->draft_decoder) engine.speculation.kind = Speculation::kOff;
   }

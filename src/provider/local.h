@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/deadline.h"
+#include "base/progress.h"
 #include "base/result.h"
 #include "engine/engine.h"
 #include "model/model_config.h"
@@ -48,10 +49,11 @@ class LocalProvider final : public Provider {
   /// Starts to load on a thread of its own and returns at once. `engine.end_tokens` and
   /// `engine.cache_key` are taken from the model where they are empty. `draft` is the model that
   /// guesses for `Speculation::kDraftModel`; where the execution provider cannot verify guesses, it
-  /// is not loaded, and a warning says so.
+  /// is not loaded, and a warning says so. `progress` is told of long steps, on that thread.
   static std::unique_ptr<LocalProvider> load(ModelFolder folder, RuntimeOptions runtime,
                                              EngineOptions engine,
-                                             std::optional<ModelFolder> draft = std::nullopt);
+                                             std::optional<ModelFolder> draft = std::nullopt,
+                                             ProgressSink progress = {});
   static Result<std::unique_ptr<LocalProvider>> from_parts(LocalParts parts, EngineOptions engine);
 
   ~LocalProvider() override;
@@ -80,9 +82,15 @@ class LocalProvider final : public Provider {
   using Handle = std::shared_ptr<Loaded>;
 
   explicit LocalProvider(std::string name);
-  void load_on_this_thread(const ModelFolder& folder, const std::optional<ModelFolder>& draft,
-                           const RuntimeOptions& runtime, EngineOptions engine,
-                           const std::stop_token& stop);
+  /// What `load` was asked for.
+  struct LoadOrder {
+    ModelFolder folder;
+    std::optional<ModelFolder> draft;
+    RuntimeOptions runtime;
+    EngineOptions engine;
+    ProgressSink progress;
+  };
+  void load_on_this_thread(LoadOrder order, const std::stop_token& stop);
   static Result<Handle> start(LocalParts parts, EngineOptions engine);
   void set_loaded(Result<Handle> loaded);
   Result<Handle> handle() const;

@@ -2,8 +2,10 @@
 """The interactive chat on a pseudo-terminal, Ctrl-C and all: cli_chat_test.py PROGRAM GGUF."""
 
 import os
+import pathlib
 import pty
 import select
+import tempfile
 import time
 import unittest
 
@@ -18,10 +20,11 @@ LONG = "Write a very long story about the sea, with many chapters."
 class Chat:
     """`onnx-local run` on a terminal of its own."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, **variables):
         self.process, self.terminal = pty.fork()
         if self.process == 0:
-            os.execve(PROGRAM, [str(PROGRAM), "run", *arguments], support.environment(TERM="xterm"))
+            os.execve(PROGRAM, [str(PROGRAM), "run", *arguments],
+                      support.environment(TERM="xterm", **variables))
         self.seen = ""
 
     def close(self):
@@ -74,6 +77,14 @@ class Interactive(unittest.TestCase):
         self.addCleanup(chat.close)
         self.greeting = chat.read_until(PROMPT)
         return chat
+
+    def test_the_conversion_of_a_first_load_is_shown(self):
+        model = pathlib.Path(os.environ["ONNX_LOCAL_HOME"]) / "models" / support.MODEL
+        with tempfile.TemporaryDirectory() as home:
+            chat = Chat(ONNX_LOCAL_HOME=home, ONNX_MODEL_PATH=str(model))
+            self.addCleanup(chat.close)
+            chat.read_until("8-bit weights")
+            chat.read_until(PROMPT)
 
     def test_a_conversation_has_a_memory_until_it_is_cleared(self):
         chat = self.start()
