@@ -1,7 +1,9 @@
 #include "store/model_store.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -10,12 +12,14 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/file_lock.h"
 #include "store/disk_preflight.h"
+#include "tiny_gguf.h"
 
 namespace onnxlocal {
 namespace {
@@ -45,6 +49,24 @@ class ScopedVariable {
  private:
   const char* name_;
   std::optional<std::string> old_;
+};
+
+/// No file grows beyond this while it lives: writes then fail as on a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : old_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    std::signal(SIGXFSZ, old_handler_);
+  }
+
+ private:
+  rlimit old_{};
+  void (*old_handler_)(int);
 };
 
 class ModelStoreTest : public testing::Test {
@@ -162,6 +184,30 @@ TEST_F(ModelStoreTest, LeavesNothingBehindWhenAnImportFails) {
   EXPECT_EQ(model.error().code, ErrorCode::kModelCorrupt);
   EXPECT_TRUE(store().list().empty());
   EXPECT_FALSE(fs::exists(models() / ".bad-file.staging-99999999-1"));
+}
+
+TEST_F(ModelStoreTest, LeavesNothingBehindWhenTheDiskIsFull) {
+  ASSERT_TRUE(test::tiny_gguf({.type = GgmlType::kQ4_1}).write(home_ / "tiny.gguf"));
+  // At every size the disk is full at another place, until the largest file fits.
+  int failures = 0;
+  for (rlim_t bytes = 1;; bytes *= 2) {
+    Result<StoredModel> model = std::unexpected(Error{});
+    {
+      const FileSizeLimit limit(bytes);
+      model = store().import(home_ / "tiny.gguf", "");
+    }
+    if (model) break;
+    ++failures;
+    EXPECT_EQ(model.error().code, ErrorCode::kDiskFull) << describe(model.error());
+    std::vector<std::string> left;
+    for (const auto& entry : fs::recursive_directory_iterator(models())) {
+      left.push_back(entry.path().filename());
+    }
+    EXPECT_EQ(left, std::vector<std::string>{".tiny.lock"}) << bytes;
+  }
+  EXPECT_GT(failures, 10);
+  EXPECT_EQ(store().list().size(), 1U);
+  EXPECT_EQ(store().list().front().problem, "");
 }
 
 TEST_F(ModelStoreTest, SaysThatAFileIsMissing) {
