@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/result.h"
 
 namespace onnxlocal {
@@ -20,16 +21,15 @@ class PagePool {
 
   /// Errors: unavailable (no address space).
   static Result<PagePool> create(std::size_t page_bytes, std::uint32_t pages);
-  ~PagePool();
-  PagePool(PagePool&& other) noexcept;
-  PagePool& operator=(PagePool&& other) noexcept;
 
   std::size_t page_bytes() const { return page_bytes_; }
   std::uint32_t pages() const { return static_cast<std::uint32_t>(counts_.size()); }
   std::uint32_t free_pages() const { return static_cast<std::uint32_t>(free_.size()); }
   /// All pages, one after the other.
-  std::byte* memory() const { return base_; }
-  std::byte* bytes(Page page) const { return base_ + static_cast<std::size_t>(page) * page_bytes_; }
+  std::byte* memory() const { return memory_.begin(); }
+  std::byte* bytes(Page page) const {
+    return memory_.begin() + static_cast<std::size_t>(page) * page_bytes_;
+  }
 
   /// A page with one owner, and bytes of no meaning. Errors: overloaded (none is free).
   Result<Page> take();
@@ -40,13 +40,12 @@ class PagePool {
   void drop(Page page);
 
  private:
-  PagePool(std::byte* base, std::size_t page_bytes, std::uint32_t pages);
+  PagePool(LazyMemory memory, std::size_t page_bytes, std::uint32_t pages);
   void cool_down_to(std::size_t warm);
-  void unmap();
 
-  std::byte* base_ = nullptr;
-  std::size_t page_bytes_ = 0;
-  std::size_t warm_max_ = 0;
+  LazyMemory memory_;
+  std::size_t page_bytes_;
+  std::size_t warm_max_;
   std::vector<std::uint32_t> counts_;  ///< Owners of each page.
   std::vector<Page> free_;             ///< Taken from the end: what was freed last.
   std::size_t warm_ = 0;

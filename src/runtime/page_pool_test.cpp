@@ -83,7 +83,7 @@ TEST(PagePool, LeavesTheNeighboursOfAFreedPageAlone) {
 }
 
 TEST(PagePool, SaysWhereThereIsNoAddressSpace) {
-  const auto pool = PagePool::create(std::size_t{1} << 40, 1U << 20);
+  const auto pool = PagePool::create(std::size_t{1} << 40, 1U << 30);
   ASSERT_FALSE(pool.has_value());
   EXPECT_EQ(pool.error().code, ErrorCode::kUnavailable);
 }

@@ -34,11 +34,13 @@ std::set<std::string> constants_of(const onnx::GraphProto& graph) {
   return names;
 }
 
-const onnx::NodeProto* producer_of(const onnx::GraphProto& graph, std::string_view value) {
-  for (const onnx::NodeProto& node : graph.node()) {
-    if (std::ranges::find(node.output(), value) != node.output().end()) return &node;
+/// The node that makes the value, or -1.
+int producer_of(const onnx::GraphProto& graph, std::string_view value) {
+  for (int i = 0; i < graph.node_size(); ++i) {
+    const auto& outputs = graph.node(i).output();
+    if (std::ranges::find(outputs, value) != outputs.end()) return i;
   }
-  return nullptr;
+  return -1;
 }
 
 /// The graph's own gather of the wanted positions, fed by us from now on.
@@ -66,30 +68,24 @@ Result<void> use_own_positions(onnx::GraphProto& graph, const std::string& posit
   return {};
 }
 
-/// The node whose first input has as few columns as the model is wide: the output matrix. What
-/// follows it works on each number alone.
-Result<onnx::NodeProto*> find_output_matrix(onnx::GraphProto& graph, const std::string& logits) {
+/// The last matrix product before the logits: what follows it works on each number alone.
+Result<int> find_output_matrix(const onnx::GraphProto& graph, const std::string& logits) {
   const std::set<std::string> constants = constants_of(graph);
   std::string value = logits;
   constexpr int kNodesMax = 16;
   for (int i = 0; i < kNodesMax; ++i) {
-    const onnx::NodeProto* const node = producer_of(graph, value);
-    if (node == nullptr || node->input_size() == 0) break;
-    if (is_any(node->op_type(), {"MatMul", "MatMulNBits", "Gemm"})) {
-      if (node->input_size() < 2 || !constants.contains(node->input(1))) break;
-      const auto index = node - &graph.node(0);
-      return graph.mutable_node(static_cast<int>(index));
+    const int index = producer_of(graph, value);
+    if (index < 0) break;
+    const onnx::NodeProto& node = graph.node(index);
+    if (is_any(node.op_type(), {"MatMul", "MatMulNBits", "Gemm"})) {
+      if (node.input_size() < 2 || !constants.contains(node.input(1))) break;
+      return index;
     }
     // Softcaps, scales, biases and changes of type.
-    if (!is_any(node->op_type(), {"Cast", "Mul", "Div", "Add", "Sub", "Tanh", "Identity"})) break;
-    const auto varying = std::ranges::find_if(
-        node->input(), [&](const std::string& name) { return !constants.contains(name); });
-    if (varying == node->input().end() ||
-        std::ranges::count_if(node->input(), [&](const std::string& name) {
-          return !constants.contains(name);
-        }) != 1) {
-      break;
-    }
+    if (!is_any(node.op_type(), {"Cast", "Mul", "Div", "Add", "Sub", "Tanh", "Identity"})) break;
+    const auto varies = [&](const std::string& name) { return !constants.contains(name); };
+    if (std::ranges::count_if(node.input(), varies) != 1) break;
+    const auto varying = std::ranges::find_if(node.input(), varies);
     value = *varying;
   }
   return std::unexpected(
@@ -97,21 +93,21 @@ Result<onnx::NodeProto*> find_output_matrix(onnx::GraphProto& graph, const std::
 }
 
 Result<void> insert_gather(onnx::GraphProto& graph, const std::string& logits) {
-  TRY(onnx::NodeProto* const matrix, find_output_matrix(graph, logits));
+  TRY(const int place, find_output_matrix(graph, logits));
+  onnx::NodeProto& matrix = *graph.mutable_node(place);
   constexpr const char* kWanted = "onnxlocal.wanted_rows";
   onnx::NodeProto gather;
   gather.set_op_type("Gather");
   gather.set_name(kWanted);
-  gather.add_input(matrix->input(0));
+  gather.add_input(matrix.input(0));
   gather.add_input(kRowsInput);
   gather.add_output(kWanted);
   onnx::AttributeProto& axis = *gather.add_attribute();
   axis.set_name("axis");
   axis.set_type(onnx::AttributeProto::INT);
   axis.set_i(kRowsAxis);
-  matrix->set_input(0, kWanted);
+  matrix.set_input(0, kWanted);
   // Nodes stand in the order of their use.
-  const auto place = static_cast<int>(matrix - &graph.node(0));
   *graph.add_node() = std::move(gather);
   for (int i = graph.node_size() - 1; i > place; --i) {
     graph.mutable_node()->SwapElements(i, i - 1);
