@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <string_view>
 #include <utility>
 
 #include "plugin/names.h"
@@ -12,22 +13,51 @@ namespace onnxlocal::ep {
 
 namespace {
 
-Ort::ValueInfo value_info(const std::string& name, ONNXTensorElementDataType type,
-                          const std::vector<std::int64_t>& dims) {
-  const Ort::TensorTypeAndShapeInfo shape(type, dims);
-  const Ort::TypeInfo info = Ort::TypeInfo::CreateTensorInfo(shape.GetConst());
-  return Ort::ValueInfo(name, info.GetConst());
+// What is needed of the protocol buffers' wire format, so that the tests need no library for it:
+// a field is its number and kind, then a varint, four bytes, or a length and bytes.
+
+std::string varint(std::uint64_t value) {
+  constexpr unsigned kMore = 0x80;
+  std::string bytes;
+  for (; value >= kMore; value >>= 7U) bytes += static_cast<char>(value | kMore);
+  return bytes + static_cast<char>(value);
 }
 
-Ort::OpAttr attribute_of(const std::string& name, const TestAttribute& value) {
+std::string field(unsigned number, std::int64_t value) {
+  return varint(number << 3U) + varint(static_cast<std::uint64_t>(value));
+}
+
+std::string field(unsigned number, std::string_view bytes) {
+  constexpr unsigned kBytes = 2;
+  return varint(number << 3U | kBytes) + varint(bytes.size()) + std::string(bytes);
+}
+
+std::string field(unsigned number, float value) {
+  constexpr unsigned kFourBytes = 5;
+  std::string bytes(sizeof value, '\0');
+  std::memcpy(bytes.data(), &value, sizeof value);
+  return varint(number << 3U | kFourBytes) + bytes;
+}
+
+std::string value_info(const std::string& name, ONNXTensorElementDataType type,
+                       const std::vector<std::int64_t>& dims) {
+  std::string shape;
+  for (const std::int64_t dim : dims) shape += field(1, dim < 0 ? "" : field(1, dim));
+  const std::string tensor = field(1, std::int64_t{type}) + field(2, shape);
+  return field(1, name) + field(2, field(1, tensor));
+}
+
+std::string attribute_proto(const std::string& name, const TestAttribute& value) {
+  constexpr std::int64_t kFloatType = 1;
+  constexpr std::int64_t kIntegerType = 2;
+  constexpr std::int64_t kStringType = 3;
   if (const auto* integer = std::get_if<std::int64_t>(&value)) {
-    return Ort::OpAttr(name.c_str(), integer, 1, ORT_OP_ATTR_INT);
+    return field(1, name) + field(3, *integer) + field(20, kIntegerType);
   }
   if (const auto* number = std::get_if<float>(&value)) {
-    return Ort::OpAttr(name.c_str(), number, 1, ORT_OP_ATTR_FLOAT);
+    return field(1, name) + field(2, *number) + field(20, kFloatType);
   }
-  const auto& text = std::get<std::string>(value);
-  return Ort::OpAttr(name.c_str(), text.data(), static_cast<int>(text.size()), ORT_OP_ATTR_STRING);
+  return field(1, name) + field(4, std::get<std::string>(value)) + field(20, kStringType);
 }
 
 Ort::Value make_value(const TestTensor& tensor) {
@@ -52,35 +82,42 @@ TestTensor read_value(const Ort::Value& value) {
 
 void TestGraph::input(const std::string& name, ONNXTensorElementDataType type,
                       const std::vector<std::int64_t>& dims) {
-  inputs_.push_back(value_info(name, type, dims));
+  graph_ += field(11, value_info(name, type, dims));
 }
 
 void TestGraph::output(const std::string& name, ONNXTensorElementDataType type,
                        const std::vector<std::int64_t>& dims) {
-  outputs_.push_back(value_info(name, type, dims));
+  graph_ += field(12, value_info(name, type, dims));
 }
 
 void TestGraph::constant(const std::string& name, const TestTensor& tensor) {
-  Ort::Value value = make_value(tensor);
-  graph_.AddInitializer(name, value, false);
+  std::string proto;
+  for (const std::int64_t dim : tensor.dims) proto += field(1, dim);
+  const std::string_view data(reinterpret_cast<const char*>(tensor.bytes.data()),
+                              tensor.bytes.size());
+  graph_ += field(5, proto + field(2, std::int64_t{tensor.type}) + field(8, name) + field(9, data));
 }
 
 void TestGraph::node(const std::string& op, const std::string& domain,
                      const std::vector<std::string>& inputs,
                      const std::vector<std::string>& outputs,
                      const std::map<std::string, TestAttribute>& attributes) {
-  std::vector<Ort::OpAttr> list;
-  for (const auto& [name, value] : attributes) list.push_back(attribute_of(name, value));
-  Ort::Node node(op, domain, op + "_" + outputs.front(), inputs, outputs, list);
-  graph_.AddNode(node);
+  std::string proto;
+  for (const std::string& name : inputs) proto += field(1, name);
+  for (const std::string& name : outputs) proto += field(2, name);
+  proto += field(3, op + "_" + outputs.front()) + field(4, op) + field(7, domain);
+  for (const auto& [name, value] : attributes) proto += field(5, attribute_proto(name, value));
+  graph_ += field(1, proto);
 }
 
-Ort::Session TestGraph::session(const Ort::SessionOptions& options) {
-  graph_.SetInputs(inputs_);
-  graph_.SetOutputs(outputs_);
-  Ort::Model model({{"", 21}, {"com.microsoft", 1}, {kDomain, 1}});
-  model.AddGraph(graph_);
-  return Ort::Session(TestRuntime::instance().env(), model, options);
+Ort::Session TestGraph::session(const Ort::SessionOptions& options) const {
+  constexpr std::int64_t kIrVersion = 10;
+  const auto opset = [](const std::string& domain, std::int64_t version) {
+    return field(8, field(1, domain) + field(2, version));
+  };
+  const std::string model = field(1, kIrVersion) + field(7, field(2, "test") + graph_) +
+                            opset("", 21) + opset("com.microsoft", 1) + opset(kDomain, 1);
+  return Ort::Session(TestRuntime::instance().env(), model.data(), model.size(), options);
 }
 
 TestRuntime& TestRuntime::instance() {

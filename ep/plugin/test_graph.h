@@ -56,12 +56,10 @@ class TestGraph {
   void node(const std::string& op, const std::string& domain,
             const std::vector<std::string>& inputs, const std::vector<std::string>& outputs,
             const std::map<std::string, TestAttribute>& attributes);
-  Ort::Session session(const Ort::SessionOptions& options);
+  Ort::Session session(const Ort::SessionOptions& options) const;
 
  private:
-  Ort::Graph graph_;
-  std::vector<Ort::ValueInfo> inputs_;
-  std::vector<Ort::ValueInfo> outputs_;
+  std::string graph_;  ///< GraphProto, field by field.
 };
 
 /// The process's ONNX Runtime, with the plugin registered and all it logs at hand.
