@@ -1,0 +1,123 @@
+// One layer's attention: ep_attention_bench [threads] [instruction set]. Caches of several layers
+// are gone through in turn, as a model does, so that decoding reads them from memory.
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string_view>
+
+#include "attention/attention.h"
+#include "threads/thread_pool.h"
+
+namespace onnxlocal::ep {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Model {
+  const char* name;
+  AttentionShape shape;
+  std::uint32_t layers;
+};
+
+class Layers {
+ public:
+  Layers(const Model& model, std::uint32_t tokens)
+      : bytes_(layer_page_bytes(model.shape)),
+        pages_((tokens + kPageTokens - 1) / kPageTokens),
+        memory_(bytes_ * model.layers * pages_.size() + 64) {
+    for (std::size_t i = 0; i < pages_.size(); ++i) pages_[i] = static_cast<std::int32_t>(i);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
+    base_ = memory_.data() + (64 - address % 64) % 64;
+    layers_ = model.layers;
+  }
+  PagedCache cache(std::uint32_t layer) {
+    return {.pages = base_, .page_bytes = bytes_ * layers_, .layer_offset = layer * bytes_};
+  }
+  const std::int32_t* pages() const { return pages_.data(); }
+
+ private:
+  std::size_t bytes_;
+  std::vector<std::int32_t> pages_;
+  std::vector<std::byte> memory_;
+  std::byte* base_ = nullptr;
+  std::uint32_t layers_ = 0;
+};
+
+struct Bench {
+  const AttentionKernels& kernels;
+  ThreadPool& pool;
+
+  void measure(const Model& model, std::uint32_t depth, std::uint32_t rows) const {
+    const AttentionShape& shape = model.shape;
+    const std::uint32_t tokens = depth + rows;
+    Layers layers(model, tokens);
+    const std::size_t q_width = std::size_t{shape.heads} * shape.head_dim;
+    const std::size_t width = std::size_t{shape.kv_heads} * shape.head_dim;
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal;
+    std::vector<float> q(rows * q_width);
+    std::vector<float> kv(tokens * width);
+    for (float& value : q) value = normal(random);
+    for (float& value : kv) value = normal(random);
+    std::vector<float> out(q.size());
+    std::vector<std::byte> scratch;
+    const SequenceRows all{.rows = tokens, .pages = layers.pages()};
+    const SequenceRows last{.rows = rows, .past = depth, .pages = layers.pages()};
+    for (std::uint32_t layer = 0; layer < model.layers; ++layer) {
+      append_to_pages(kernels, pool, shape, layers.cache(layer), {&all, 1}, {kv.data(), width},
+                      {kv.data(), width});
+    }
+    const auto round = [&] {
+      const auto start = Clock::now();
+      for (std::uint32_t layer = 0; layer < model.layers; ++layer) {
+        append_to_pages(kernels, pool, shape, layers.cache(layer), {&last, 1}, {kv.data(), width},
+                        {kv.data(), width});
+        attend_pages(kernels, pool, shape, layers.cache(layer), {&last, 1}, {q.data(), q_width},
+                     {out.data(), q_width}, scratch);
+      }
+      return std::chrono::duration<double>(Clock::now() - start).count() / model.layers;
+    };
+    std::vector<double> times{round()};
+    const auto start = Clock::now();
+    while (times.size() < 3 || (Clock::now() - start < std::chrono::milliseconds(700))) {
+      times.push_back(round());
+    }
+    std::ranges::sort(times);
+    const double seconds = times[times.size() / 2];
+    double products = 0;
+    for (std::uint32_t row = 0; row < rows; ++row) products += depth + row + 1;
+    products *= 2.0 * static_cast<double>(q_width);
+    const double bytes = 4.0 * tokens * static_cast<double>(width);
+    std::printf("%s rows %4u depth %6u: %8.4f ms per layer, %7.1f GMAC/s, %6.1f GB/s\n", model.name,
+                rows, depth, seconds * 1e3, products / seconds * 1e-9, bytes / seconds * 1e-9);
+  }
+};
+
+}  // namespace
+}  // namespace onnxlocal::ep
+
+int main(int argc, char** argv) {
+  using namespace onnxlocal::ep;
+  unsigned threads = 0;
+  if (argc > 1) std::from_chars(argv[1], argv[1] + std::strlen(argv[1]), threads);
+  const InstructionSetChoice choice = choose_instruction_set(argc > 2 ? argv[2] : "");
+  ThreadPool pool(threads);
+  const Bench bench{.kernels = attention_kernels(choice.set), .pool = pool};
+  std::printf("%s, %u threads %s\n", to_string(choice.set).data(), pool.threads(),
+              choice.problem.c_str());
+  const Model models[] = {{.name = "S",
+                           .shape = {.heads = 9, .kv_heads = 3, .head_dim = 64, .scale = 0.125F},
+                           .layers = 30},
+                          {.name = "B",
+                           .shape = {.heads = 14, .kv_heads = 2, .head_dim = 64, .scale = 0.125F},
+                           .layers = 24}};
+  for (const Model& model : models) {
+    for (const std::uint32_t rows : {1U, 512U}) {
+      for (const std::uint32_t depth : {0U, 512U, 4096U, 16384U}) bench.measure(model, depth, rows);
+    }
+  }
+  return 0;
+}
