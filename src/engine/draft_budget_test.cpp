@@ -58,6 +58,23 @@ TEST(StepCosts, AreNotMisledByAStepThatWasHeldUp) {
   EXPECT_NEAR(costs.rows(4), 1.13, 0.01);
 }
 
+TEST(StepCosts, BelieveTheTableAgainAfterAWhile) {
+  StepCosts costs;
+  costs.ran(1, 0, 0.010);
+  for (int i = 0; i < 5; ++i) costs.ran(4, 3, 0.040);
+  EXPECT_GT(costs.rows(4), 2.5);
+  for (int i = 0; i < 2000; ++i) costs.ran(1, 0, 0.010);
+  EXPECT_LT(costs.rows(4), 1.2);
+}
+
+TEST(StepCosts, FollowAMachineThatBecameSlower) {
+  StepCosts costs;
+  for (int i = 0; i < 10; ++i) costs.ran(1, 0, 0.010);
+  for (int i = 0; i < 60; ++i) costs.ran(1, 0, 0.100);
+  costs.drafted(1, 0.050);
+  EXPECT_NEAR(costs.draft_round(0), 0.5, 0.05);
+}
+
 TEST(StepCosts, AskForAPlainStepNowAndThen) {
   StepCosts costs;
   EXPECT_FALSE(costs.wants_plain_step());

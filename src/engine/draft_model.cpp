@@ -20,14 +20,14 @@ class DraftModel final : public Drafter {
   explicit DraftModel(std::unique_ptr<Decoder> decoder)
       : decoder_(std::move(decoder)), states_(decoder_->limits().slots) {}
 
-  std::uint32_t prepare(const DraftSource& source, std::uint32_t tokens_max) override {
+  DraftPrepared prepare(const DraftSource& source, std::uint32_t tokens_max) override {
     const DecoderLimits& limits = decoder_->limits();
     const auto size = static_cast<std::uint32_t>(source.tokens.size());
-    if (has_failed() || size >= limits.slot_tokens_max) return 0;
+    if (has_failed() || size >= limits.slot_tokens_max) return {};
     take_back(source);
     if (size - held(source.slot) > limits.chunk_tokens_max) catch_up(source);
-    if (size - held(source.slot) > limits.chunk_tokens_max) return 0;
-    return std::min(tokens_max, limits.slot_tokens_max - size);
+    if (size - held(source.slot) > limits.chunk_tokens_max) return {};
+    return {.tokens_max = std::min(tokens_max, limits.slot_tokens_max - size), .kind = 0};
   }
 
   void draft(std::span<const DraftRequest> requests) override {

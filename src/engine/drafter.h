@@ -25,14 +25,23 @@ struct DraftRequest {
   std::vector<TokenId>* draft = nullptr;  ///< Empty before; gets up to `tokens_max` tokens.
 };
 
+/// Guesses of one kind are about as often right; how often is learned of each kind by itself.
+inline constexpr std::uint32_t kDraftKinds = 3;
+
+/// What a drafter could guess now.
+struct DraftPrepared {
+  std::uint32_t tokens_max = 0;  ///< 0: nothing.
+  std::uint32_t kind = 0;        ///< Below `kDraftKinds`.
+};
+
 /// Guesses what a model will say next. A guess costs time at most: the model itself chooses every
 /// token (see `Speculator`). Engine thread only.
 class Drafter {
  public:
   virtual ~Drafter() = default;
 
-  /// How many tokens it can guess now, at most `tokens_max`. May do bounded work to get ready.
-  virtual std::uint32_t prepare(const DraftSource& source, std::uint32_t tokens_max) = 0;
+  /// What it can guess now, at most `tokens_max` tokens. May do bounded work to get ready.
+  virtual DraftPrepared prepare(const DraftSource& source, std::uint32_t tokens_max) = 0;
   /// Guesses for sequences that were prepared since their last token.
   virtual void draft(std::span<const DraftRequest> requests) = 0;
   /// The slot was emptied: the next sequence in it has nothing to do with the last.

@@ -66,11 +66,18 @@ std::uint32_t match_length(std::span<const TokenId> tokens, std::uint32_t place)
   return length;
 }
 
+/// The longer the match, the surer what follows.
+std::uint32_t kind_of(std::uint32_t match_length) {
+  constexpr std::uint32_t kMiddling = 4;
+  constexpr std::uint32_t kLong = 12;
+  return match_length < kMiddling ? 0 : match_length < kLong ? 1 : 2;
+}
+
 class PromptLookup final : public Drafter {
  public:
   explicit PromptLookup(std::uint32_t slots) : states_(slots) {}
 
-  std::uint32_t prepare(const DraftSource& source, std::uint32_t tokens_max) override {
+  DraftPrepared prepare(const DraftSource& source, std::uint32_t tokens_max) override {
     State& state = states_.at(source.slot.value);
     const auto size = static_cast<std::uint32_t>(source.tokens.size());
     // The run at the very end is what is looked for: it is not indexed yet.
@@ -79,10 +86,11 @@ class PromptLookup final : public Drafter {
       state.fours.add(source.tokens, state.indexed);
       state.pairs.add(source.tokens, state.indexed);
     }
-    if (state.indexed < size) return 0;
+    if (state.indexed < size) return {};
     state.place = find(state, source.tokens);
     state.size = size;
-    return state.place == 0 ? 0 : tokens_max;
+    if (state.place == 0) return {};
+    return {.tokens_max = tokens_max, .kind = kind_of(match_length(source.tokens, state.place))};
   }
 
   void draft(std::span<const DraftRequest> requests) override {

@@ -13,13 +13,16 @@ struct Text {
   std::unique_ptr<Drafter> drafter = make_prompt_lookup(2);
   std::vector<TokenId> tokens;
   SlotId slot{0};
+  std::uint32_t kind = 0;  ///< Of the last guess.
 
   std::vector<TokenId> guess(std::uint32_t tokens_max) {
     const DraftSource source{.slot = slot, .tokens = tokens};
-    const std::uint32_t ready = drafter->prepare(source, tokens_max);
+    const DraftPrepared prepared = drafter->prepare(source, tokens_max);
+    kind = prepared.kind;
     std::vector<TokenId> draft;
-    if (ready == 0) return draft;
-    const DraftRequest request{.source = source, .tokens_max = ready, .draft = &draft};
+    if (prepared.tokens_max == 0) return draft;
+    const DraftRequest request{
+        .source = source, .tokens_max = prepared.tokens_max, .draft = &draft};
     drafter->draft({&request, 1});
     return draft;
   }
@@ -62,6 +65,18 @@ TEST(PromptLookup, PrefersALongMatchThatIsFarBackToShortOnesNearby) {
   for (int i = 0; i < 30; ++i) text.add({static_cast<TokenId>(20 + i), 13, 14, 98});
   text.add({11, 12, 13, 14});
   EXPECT_EQ(text.guess(1), (Tokens{99}));
+}
+
+TEST(PromptLookup, TellsGuessesFromLongMatchesApart) {
+  Text text;
+  for (TokenId i = 0; i < 30; ++i) text.add({i});
+  std::vector<std::uint32_t> kinds;
+  for (TokenId i = 5; i < 19; ++i) {
+    text.add({i});
+    text.guess(1);
+    kinds.push_back(text.kind);
+  }
+  EXPECT_EQ(kinds, (std::vector<std::uint32_t>{0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2}));
 }
 
 TEST(PromptLookup, GoesOnWithATextThatRepeatsItself) {

@@ -89,9 +89,10 @@ class ScriptedDrafter final : public Drafter {
   ScriptedDrafter(std::span<const TokenId> text, std::uint32_t vocabulary_size, double acceptance)
       : text_(text), vocabulary_size_(vocabulary_size), acceptance_(acceptance) {}
 
-  std::uint32_t prepare(const DraftSource& source, std::uint32_t tokens_max) override {
+  DraftPrepared prepare(const DraftSource& source, std::uint32_t tokens_max) override {
     const std::size_t left = text_.size() - std::min(text_.size(), source.tokens.size());
-    return static_cast<std::uint32_t>(std::min<std::size_t>(left, tokens_max));
+    const auto known = static_cast<std::uint32_t>(std::min<std::size_t>(left, tokens_max));
+    return {.tokens_max = known, .kind = 0};
   }
   void draft(std::span<const DraftRequest> requests) override {
     for (const DraftRequest& request : requests) {

@@ -16,10 +16,7 @@ constexpr std::uint32_t kDraftRowsMax = 32;
 
 Speculator::Speculator(std::unique_ptr<Drafter> drafter, const DecoderLimits& limits,
                        const SpeculationOptions& options)
-    : drafter_(std::move(drafter)),
-      limits_(limits),
-      options_(options),
-      acceptances_(limits.slots) {}
+    : drafter_(std::move(drafter)), limits_(limits), options_(options), records_(limits.slots) {}
 
 /// Guesses beyond the last token that may be generated would be for nothing.
 std::uint32_t Speculator::useful_tokens(const Sequence& sequence) const {
@@ -47,22 +44,26 @@ void Speculator::propose(std::span<const std::unique_ptr<Sequence>> running,
   std::vector<DraftOffer> offers;
   for (const auto& sequence : running) {
     if (sequence->is_prefilling()) continue;
-    const Acceptance& acceptance = acceptances_.at(sequence->slot->value);
+    Record& record = records_.at(sequence->slot->value);
     const std::uint32_t useful = useful_tokens(*sequence);
-    if (useful == 0 || acceptance.is_paused()) continue;
+    const bool is_resting = std::ranges::all_of(record.kinds, &Acceptance::is_paused);
+    if (useful == 0 || is_resting) continue;
     const DraftSource source{
         .slot = *sequence->slot, .tokens = sequence->tokens, .sampler = &sequence->sampler};
-    const std::uint32_t ready = drafter_->prepare(source, useful);
-    if (ready == 0) continue;
+    const DraftPrepared prepared = drafter_->prepare(source, useful);
+    record.kind = prepared.kind;
+    const Acceptance& acceptance = record.kinds.at(prepared.kind);
+    if (prepared.tokens_max == 0 || acceptance.is_paused()) continue;
     requests.push_back({.source = source, .tokens_max = 0, .draft = &sequence->draft});
-    offers.push_back({.acceptance = acceptance.rate(), .tokens_max = ready});
+    offers.push_back({.acceptance = acceptance.rate(), .tokens_max = prepared.tokens_max});
   }
   budget.draft_rows_max = draft_rows_max(budget.decode_rows, prefill_rows);
   budget.round_cost = costs_.draft_round(drafter_->token_cost());
   const auto drafts = allot_drafts(offers, budget, costs_);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     requests[i].tokens_max = drafts[i];
-    if (drafts[i] == 0) acceptances_[requests[i].source.slot.value].rest();
+    Record& record = records_[requests[i].source.slot.value];
+    if (drafts[i] == 0) record.kinds[record.kind].rest();
   }
   std::erase_if(requests, [](const DraftRequest& request) { return request.tokens_max == 0; });
   if (!requests.empty()) make_drafts(requests);
@@ -78,9 +79,10 @@ void Speculator::make_drafts(std::span<const DraftRequest> requests) {
 }
 
 void Speculator::verified(const Sequence& sequence, std::uint32_t accepted) {
-  Acceptance& acceptance = acceptances_.at(sequence.slot->value);
-  acceptance.generated(accepted + 1);
-  acceptance.record(static_cast<std::uint32_t>(sequence.draft.size()), accepted);
+  Record& record = records_.at(sequence.slot->value);
+  for (Acceptance& acceptance : record.kinds) acceptance.generated(accepted + 1);
+  const auto drafted = static_cast<std::uint32_t>(sequence.draft.size());
+  record.kinds.at(record.kind).record(drafted, accepted);
 }
 
 void Speculator::step_ran(std::uint32_t rows, std::uint32_t drafted, double seconds) {
@@ -88,7 +90,7 @@ void Speculator::step_ran(std::uint32_t rows, std::uint32_t drafted, double seco
 }
 
 void Speculator::forget(SlotId slot) {
-  acceptances_.at(slot.value) = {};
+  records_.at(slot.value) = {};
   drafter_->forget(slot);
 }
 

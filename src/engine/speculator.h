@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -44,7 +45,12 @@ class Speculator {
   const DecoderLimits limits_;
   const SpeculationOptions options_;
   StepCosts costs_;
-  std::vector<Acceptance> acceptances_;  ///< By slot.
+  /// What a sequence's guesses came to, by their kind, and which kind the last one was.
+  struct Record {
+    std::array<Acceptance, kDraftKinds> kinds;
+    std::uint32_t kind = 0;
+  };
+  std::vector<Record> records_;  ///< By slot.
 };
 
 }  // namespace onnxlocal

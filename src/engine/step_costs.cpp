@@ -18,7 +18,9 @@ constexpr double kScaleMin = 0.3;
 constexpr double kScaleMax = 30;
 /// A step that took this many times what it should was held up by something else.
 constexpr double kOutlier = 3;
+constexpr std::uint32_t kOutliersMax = 4;  ///< So many in a row are how it is now.
 constexpr double kFade = 0.98;
+constexpr double kForget = 0.995;  ///< Per step without guesses.
 constexpr std::uint32_t kPlainStepEvery = 128;
 
 /// The table, straight lines between knots and on behind the last.
@@ -47,9 +49,13 @@ double StepCosts::draft_round(double assumed) const {
 void StepCosts::ran(std::uint32_t rows_ran, std::uint32_t drafted, double seconds) {
   if (drafted == 0) {
     const double one_row = seconds / rows(rows_ran);
-    if (row_seconds_ > 0 && one_row > kOutlier * row_seconds_) return;
+    const bool is_outlier = row_seconds_ > 0 && one_row > kOutlier * row_seconds_;
+    outliers_ = is_outlier ? outliers_ + 1 : 0;
+    if (is_outlier && outliers_ < kOutliersMax) return;
     row_seconds_ = blend(row_seconds_, one_row);
     steps_since_plain_ = 0;
+    excess_by_table_ = kForget * excess_by_table_ + (1 - kForget) * kBelief;
+    table_squared_ = kForget * table_squared_ + (1 - kForget) * kBelief;
     return;
   }
   ++steps_since_plain_;
