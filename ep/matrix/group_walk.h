@@ -36,11 +36,23 @@ struct TileOutput {
   const float* bias;
 };
 
+/// The stream of weights some way ahead of a group: from `first` to `end`, then from `next` on;
+/// nothing where next is null. A block of the group fetches `step` bytes of it.
+struct ReadAhead {
+  const std::byte* first;
+  const std::byte* end;
+  const std::byte* next;
+  std::size_t step;
+};
+
+/// How far ahead weights are fetched.
+inline constexpr std::size_t kReadAheadBytes = 16384;
+
 /// One call of a kernel: a group times a tile of rows.
 struct TileTask {
   const ProductShape& shape;
   GroupView group;
-  const std::byte* next;  ///< The group that is read after this one; nothing where none is.
+  ReadAhead ahead;
   const std::byte* rows;
   TileOutput output;
 };
@@ -70,12 +82,16 @@ void walk_groups(const PackedMatrix& matrix, const QuantizedRows& x, std::size_t
                            .scales_bytes = format.scales_bytes(),
                            .scale_shift = static_cast<unsigned>(__builtin_ctz(format.block)) - 5U,
                            .has_half_scales = format.has_half_scales};
+  const std::byte* end = matrix.packed.data() + last * group_bytes;
   constexpr std::size_t kLanes = MatrixFormat::kGroupRows;
   for (std::size_t group = first; group < last; ++group) {
     const std::byte* packed = matrix.packed.data() + group * group_bytes;
     const std::size_t column = group * kLanes;
     const std::size_t left = format.rows - column;
-    const std::byte* next = group + 1 < last ? packed + group_bytes : output.next_read;
+    const ReadAhead ahead{.first = packed + kReadAheadBytes,
+                          .end = end,
+                          .next = output.next_read,
+                          .step = group_bytes / blocks};
     for (std::size_t row = 0; row < x.rows; row += kTileRows) {
       const bool is_last = row + kTileRows >= x.rows;
       const TileTask task{
@@ -83,7 +99,8 @@ void walk_groups(const PackedMatrix& matrix, const QuantizedRows& x, std::size_t
           .group = {.quants = packed,
                     .scales = packed + shape.quants_bytes,
                     .zeros = packed + shape.quants_bytes + shape.scales_bytes},
-          .next = is_last ? next : nullptr,
+          .ahead =
+              is_last ? ahead : ReadAhead{.first = end, .end = end, .next = nullptr, .step = 0},
           .rows = x.data + tile_offset(row, blocks),
           .output = {
               .out = output.out.data + row * output.out.stride + column - output.first_column,

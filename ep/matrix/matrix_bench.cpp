@@ -38,46 +38,51 @@ Bytes make_bytes(std::size_t size) {
 /// Matrices of one shape, enough of them that no cache holds them all.
 constexpr std::size_t kMemoryBytes = 256U << 20U;
 
-double median_seconds(std::size_t runs, const auto& body) {
+/// body(0), body(1), ... for at least a moment; the second decile of their times, because other
+/// programs on the machine only ever add.
+double typical_seconds(std::size_t runs, const auto& body) {
   std::vector<double> seconds;
   for (std::size_t run = 0; run < runs; ++run) {
     const auto begin = std::chrono::steady_clock::now();
-    body();
+    body(run);
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
   std::ranges::sort(seconds);
-  return seconds[runs / 2];
+  return seconds[runs / 5];
 }
 
 /// Bytes per second of a plain read by all threads.
 double read_speed(ThreadPool& pool, const std::byte* memory) {
-  constexpr std::size_t kChunk = 1U << 20U;
-  std::vector<std::uint64_t> sums(kMemoryBytes / kChunk * 8);
-  const double seconds = median_seconds(7, [&] {
-    pool.run(kMemoryBytes / kChunk, [&](std::size_t task) {
+  constexpr std::size_t kChunk = 128U << 10U;
+  constexpr std::size_t kChunks = 32;
+  std::vector<std::uint64_t> sums(kChunks * 8);
+  const double seconds = typical_seconds(3 * kMemoryBytes / kChunk / kChunks, [&](std::size_t run) {
+    const std::byte* from = memory + run * kChunks * kChunk % kMemoryBytes;
+    pool.run(kChunks, [&](std::size_t task) {
       std::uint64_t sum[8] = {};
-      const auto* words = reinterpret_cast<const std::uint64_t*>(memory + task * kChunk);
+      const auto* words = reinterpret_cast<const std::uint64_t*>(from + task * kChunk);
       for (std::size_t i = 0; i < kChunk / 8; i += 8) {
         for (std::size_t lane = 0; lane < 8; ++lane) sum[lane] += words[i + lane];
       }
       sums[task * 8] = std::accumulate(sum, sum + 8, std::uint64_t{0});
     });
   });
-  return static_cast<double>(kMemoryBytes) / seconds;
+  return static_cast<double>(kChunk * kChunks) / seconds;
 }
 
 void run_case(const MatrixKernels& kernels, ThreadPool& pool, std::byte* memory, const Case& c,
               double read) {
-  const MatrixFormat format{
-      .rows = c.n,
-      .columns = c.k,
-      .bits = static_cast<std::uint8_t>(c.bits),
-      .block = 32,
-      .zeros = std::getenv("MINIMUM") != nullptr ? ZeroPoints::kMinimum : ZeroPoints::kSymmetric,
-      .has_half_scales = true};
+  const bool minimum = std::getenv("MINIMUM") != nullptr;
+  const MatrixFormat format{.rows = c.n,
+                            .columns = c.k,
+                            .bits = static_cast<std::uint8_t>(c.bits),
+                            .block = 32,
+                            .zeros = minimum ? ZeroPoints::kMinimum : ZeroPoints::kSymmetric,
+                            .has_half_scales = true};
   const std::size_t bytes = format.packed_bytes();
-  const std::size_t matrices = std::max<std::size_t>(kMemoryBytes / bytes, 1);
+  const bool cached = std::getenv("CACHED") != nullptr;
+  const std::size_t matrices = cached ? 1 : std::max<std::size_t>(kMemoryBytes / bytes, 1);
   std::vector<float> x(c.m * c.k, 0.5F);
   std::vector<float> out(c.m * c.n);
   const Bytes rows = make_bytes(quantized_rows_bytes(c.m, c.k));
@@ -85,18 +90,12 @@ void run_case(const MatrixKernels& kernels, ThreadPool& pool, std::byte* memory,
       quantized_rows_over({rows.get(), quantized_rows_bytes(c.m, c.k)}, c.m, c.k);
   ProductOutput output;
   output.out = Rows{.data = out.data(), .stride = c.n};
-  const std::size_t count = c.m > 64 ? std::min<std::size_t>(matrices, 4) : matrices;
-  const double seconds =
-      median_seconds(5,
-                     [&] {
-                       for (std::size_t i = 0; i < count; ++i) {
-                         quantize_rows(kernels, pool, ConstRows(x.data(), c.k), quantized);
-                         multiply(kernels, pool,
-                                  {.format = format, .packed = {memory + i * bytes, bytes}},
-                                  quantized, output);
-                       }
-                     }) /
-      static_cast<double>(count);
+  const std::size_t runs = c.m > 64 ? 30 : std::max<std::size_t>(3 * kMemoryBytes / bytes, 10);
+  const double seconds = typical_seconds(runs, [&](std::size_t run) {
+    quantize_rows(kernels, pool, ConstRows(x.data(), c.k), quantized);
+    multiply(kernels, pool, {.format = format, .packed = {memory + run % matrices * bytes, bytes}},
+             quantized, output);
+  });
   const double operations = 2.0 * static_cast<double>(c.m) * c.k * c.n;
   const double speed = static_cast<double>(bytes) / seconds;
   std::printf("M %4zu K %5u N %6u bits %d: %9.1f us %6.1f GB/s (%3.0f%% of read) %6.0f GOP/s\n",

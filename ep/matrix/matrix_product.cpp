@@ -171,8 +171,14 @@ void multiply(const MatrixKernels& kernels, Parallel& parallel, const PackedMatr
   if (x.rows == 0) return;
   const std::size_t groups = matrix.format.groups();
   const Plan plan = make_plan(parallel, x, groups, matrix.format.group_bytes());
+  const std::size_t chunk_bytes = plan.groups * matrix.format.group_bytes();
   parallel.run(plan.tasks(), [&](std::size_t task) {
-    const Part part = part_of(plan, task, groups, x, output);
+    Part part = part_of(plan, task, groups, x, output);
+    // Threads that run evenly take every n-th task.
+    const std::size_t next = task + parallel.threads();
+    if (next < plan.tasks()) {
+      part.output.next_read = matrix.packed.data() + next % plan.chunks * chunk_bytes;
+    }
     kernels.multiply_groups(matrix, part.x, part.first, part.last, part.output);
   });
 }
