@@ -55,6 +55,23 @@ void flush_folder(const fs::path& folder) {
   if (descriptor.is_open()) static_cast<void>(::fsync(descriptor.number()));
 }
 
+fs::path nearest_existing(const fs::path& path) {
+  std::error_code error;
+  fs::path existing = fs::absolute(path, error);
+  while (!fs::exists(existing, error) && existing.has_relative_path()) {
+    existing = existing.parent_path();
+  }
+  return existing;
+}
+
+Result<dev_t> disk_of(const fs::path& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) {
+    return std::unexpected(system_error("cannot look at", path, errno));
+  }
+  return status.st_dev;
+}
+
 Result<void> make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -265,13 +282,16 @@ void StagedFolder::discard() {
 
 Result<std::uint64_t> free_disk_bytes(const fs::path& path) {
   std::error_code error;
-  fs::path existing = fs::absolute(path, error);
-  while (!fs::exists(existing, error) && existing.has_relative_path()) {
-    existing = existing.parent_path();
-  }
+  const fs::path existing = nearest_existing(path);
   const fs::space_info space = fs::space(existing, error);
   if (error) return std::unexpected(system_error("cannot measure", existing, error.value()));
   return space.available;
+}
+
+Result<bool> are_on_one_disk(const fs::path& a, const fs::path& b) {
+  TRY(const dev_t disk_a, disk_of(nearest_existing(a)));
+  TRY(const dev_t disk_b, disk_of(nearest_existing(b)));
+  return disk_a == disk_b;
 }
 
 }  // namespace onnxlocal

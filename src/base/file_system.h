@@ -87,4 +87,7 @@ class StagedFolder {
 /// Bytes that may still be written where `path` (or its nearest existing parent) lies.
 Result<std::uint64_t> free_disk_bytes(const std::filesystem::path& path);
 
+/// True where the paths (or their nearest existing parents) share their free space.
+Result<bool> are_on_one_disk(const std::filesystem::path& a, const std::filesystem::path& b);
+
 }  // namespace onnxlocal

@@ -197,5 +197,11 @@ TEST_F(FileSystem, FreeSpaceIsKnownForAPathThatIsNotThereYet) {
   EXPECT_TRUE(free_disk_bytes("relative/and/missing").has_value());
 }
 
+TEST_F(FileSystem, TellsWhetherPathsShareADisk) {
+  EXPECT_TRUE(are_on_one_disk(folder_, folder_ / "not" / "there" / "yet").value());
+  // The kernel's own files lie on no disk that could be written to.
+  EXPECT_FALSE(are_on_one_disk(folder_, "/proc").value());
+}
+
 }  // namespace
 }  // namespace onnxlocal

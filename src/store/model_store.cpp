@@ -206,9 +206,7 @@ Result<StoredModel> ModelStore::import(const fs::path& gguf_file, std::string_vi
     if (is_here) return read_stored_model(target);
   }
   remove_leftovers(paths_.models, target_name);
-  std::error_code failed;
-  const auto gguf_bytes = fs::file_size(gguf_file, failed);
-  if (!failed) TRY_VOID(check_disk_space(paths_.models, import_bytes_estimate(gguf_bytes)));
+  TRY_VOID(check_import_space(paths_, gguf_file));
   TRY(const Manifest manifest,
       import_gguf(gguf_file, target, {.name = target_name, .licence = {}}, stop, progress));
   static_cast<void>(manifest);

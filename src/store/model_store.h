@@ -11,16 +11,9 @@
 #include "base/result.h"
 #include "model/manifest.h"
 #include "model/model_config.h"
+#include "store/store_paths.h"
 
 namespace onnxlocal {
-
-/// Where things are kept: `$ONNX_LOCAL_HOME/{models,cache}`, else the XDG folders
-/// (`~/.local/share/onnx-local/models`, `~/.cache/onnx-local`).
-struct StorePaths {
-  std::filesystem::path models;
-  std::filesystem::path cache;
-};
-Result<StorePaths> store_paths();
 
 struct StoredModel {
   std::string name;

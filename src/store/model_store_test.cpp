@@ -242,6 +242,24 @@ TEST_F(ModelStoreTest, RefusesWhatTheDiskHasNoRoomFor) {
   EXPECT_TRUE(check_disk_space(home_ / "not" / "there" / "yet", 1));
 }
 
+TEST_F(ModelStoreTest, CountsTheEightBitWeightsOfTheFirstLoad) {
+  const auto write_tiny = [&](GgmlType type) {
+    EXPECT_TRUE(test::tiny_gguf({.type = type}).write(home_ / "tiny.gguf"));
+    return GgufFile::open(home_ / "tiny.gguf");
+  };
+  for (const GgmlType type : {GgmlType::kQ4_0, GgmlType::kF16}) {
+    EXPECT_EQ(sidecar_bytes_estimate(write_tiny(type).value()), 0U);
+  }
+  const auto file = write_tiny(GgmlType::kQ4_1);
+  ASSERT_TRUE(file.has_value());
+  std::uint64_t least = 0;
+  for (const GgufTensor& tensor : file->tensors()) {
+    least += tensor.type == GgmlType::kQ4_1 ? tensor.value_count() : tensor.data.size();
+  }
+  EXPECT_GT(sidecar_bytes_estimate(*file), least);
+  EXPECT_TRUE(check_import_space(store().paths(), home_ / "tiny.gguf"));
+}
+
 TEST(StorePaths, FollowTheHomeVariableElseXdg) {
   {
     const ScopedVariable home("ONNX_LOCAL_HOME", "/somewhere");

@@ -1,9 +1,10 @@
+#include "store/store_paths.h"
+
 #include <filesystem>
 #include <optional>
 #include <string>
 
 #include "base/environment.h"
-#include "store/model_store.h"
 
 namespace onnxlocal {
 
