@@ -85,9 +85,7 @@ double noise(const std::vector<float>& actual, const std::vector<float>& expecte
 
 double noise_of(Product product, std::int64_t rows, const std::string& isa = {}) {
   auto& runtime = TestRuntime::instance();
-  Ort::Session ours = make_graph(product).session(
-      runtime.ours(isa.empty() ? std::map<std::string, std::string>{}
-                               : std::map<std::string, std::string>{{"isa", isa}}));
+  Ort::Session ours = make_graph(product).session(runtime.ours({{"mode", "single"}, {"isa", isa}}));
   EXPECT_EQ(our_nodes(ours)["MatMulNBits"], 1);
   product.accuracy_level = 1;
   Ort::Session stock = make_graph(product).session(TestRuntime::stock());
@@ -134,27 +132,28 @@ TEST(MatMulNBits, IsTheSameForEveryInstructionSet) {
 }
 
 TEST(MatMulNBits, TakesNoRows) {
-  Ort::Session session = make_graph({}).session(TestRuntime::instance().ours());
+  Ort::Session session = make_graph({}).session(TestRuntime::instance().ours({{"mode", "single"}}));
   EXPECT_EQ(run(session, {{"x", TestTensor::of<float>({1, 0, 128}, {})}}).at("y").dims,
             (std::vector<std::int64_t>{1, 0, 48}));
 }
 
 TEST(MatMulNBits, IsLeftToOthersWhereItAsksForMoreThanEightBits) {
   for (const std::int64_t level : {1, 2, 3}) {
-    const Ort::Session session =
-        make_graph({.accuracy_level = level}).session(TestRuntime::instance().ours());
+    const Ort::Session session = make_graph({.accuracy_level = level})
+                                     .session(TestRuntime::instance().ours({{"mode", "single"}}));
     EXPECT_THAT(our_nodes(session), testing::IsEmpty()) << level;
   }
 }
 
 TEST(MatMulNBits, IsLeftToOthersWhereItsScalesAreNoConstant) {
-  const Ort::Session session =
-      make_graph({.has_constant_scales = false}).session(TestRuntime::instance().ours());
+  const Ort::Session session = make_graph({.has_constant_scales = false})
+                                   .session(TestRuntime::instance().ours({{"mode", "single"}}));
   EXPECT_THAT(our_nodes(session), testing::IsEmpty());
 }
 
 TEST(MatMulNBits, IsLeftToOthersForABlockThatWeHaveNot) {
-  const Ort::Session session = make_graph({.block = 16}).session(TestRuntime::instance().ours());
+  const Ort::Session session =
+      make_graph({.block = 16}).session(TestRuntime::instance().ours({{"mode", "single"}}));
   EXPECT_THAT(our_nodes(session), testing::IsEmpty());
 }
 

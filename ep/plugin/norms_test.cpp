@@ -14,7 +14,7 @@ constexpr double kSame = 2e-6;
 using Outputs = std::map<std::string, TestTensor>;
 
 void expect_same(const TestGraph& graph, const Outputs& inputs, const std::string& op) {
-  Ort::Session ours = graph.session(TestRuntime::instance().ours());
+  Ort::Session ours = graph.session(TestRuntime::instance().ours({{"mode", "single"}}));
   Ort::Session stock = graph.session(TestRuntime::stock());
   EXPECT_EQ(our_nodes(ours)[op], 1);
   const Outputs actual = run(ours, inputs);
@@ -44,7 +44,7 @@ TEST(SimplifiedLayerNorm, TakesAnEmptyInput) {
   graph.output("y", kFloat, {-1, 16});
   graph.constant("w", TestTensor::of({16}, random_floats(16, 1)));
   graph.node("SimplifiedLayerNormalization", "", {"x", "w"}, {"y"}, {});
-  Ort::Session session = graph.session(TestRuntime::instance().ours());
+  Ort::Session session = graph.session(TestRuntime::instance().ours({{"mode", "single"}}));
   EXPECT_EQ(run(session, {{"x", TestTensor::of<float>({0, 16}, {})}}).at("y").dims,
             (std::vector<std::int64_t>{0, 16}));
 }
@@ -55,7 +55,7 @@ TEST(SimplifiedLayerNorm, IsLeftToOthersWhereMoreThanTheLastAxisIsNormed) {
   graph.output("y", kFloat, {3, 4, 8});
   graph.constant("w", TestTensor::of({4, 8}, random_floats(32, 1)));
   graph.node("SimplifiedLayerNormalization", "", {"x", "w"}, {"y"}, {{"axis", std::int64_t{1}}});
-  Ort::Session session = graph.session(TestRuntime::instance().ours());
+  Ort::Session session = graph.session(TestRuntime::instance().ours({{"mode", "single"}}));
   EXPECT_THAT(our_nodes(session), testing::IsEmpty());
 }
 

@@ -64,8 +64,9 @@ TEST(Plugin, OffersTheProcessorAsADevice) {
   EXPECT_EQ(ours->Device().Type(), OrtHardwareDeviceType_CPU);
 }
 
-TEST(Plugin, TakesNodesOneByOneWhereTheGraphIsNoDecoder) {
-  Ort::Session session = small_graph().session(TestRuntime::instance().ours());
+TEST(Plugin, TakesNodesOneByOneWhereItIsTold) {
+  const Ort::Session session =
+      small_graph().session(TestRuntime::instance().ours({{"mode", "single"}}));
   EXPECT_EQ(our_nodes(session),
             (std::map<std::string, int>{{"MatMulNBits", 1}, {"SimplifiedLayerNormalization", 1}}));
 }
@@ -110,8 +111,8 @@ TEST(Plugin, SaysThatOnePoolServesAll) {
 
 TEST(Plugin, PacksAtOnceAndSaysSoWherePrepackingIsDisabled) {
   auto& runtime = TestRuntime::instance();
-  Ort::Session expected = small_graph().session(runtime.ours());
-  Ort::SessionOptions options = runtime.ours();
+  Ort::Session expected = small_graph().session(runtime.ours({{"mode", "single"}}));
+  Ort::SessionOptions options = runtime.ours({{"mode", "single"}});
   options.AddConfigEntry("session.disable_prepacking", "1");
   runtime.take_log();
   Ort::Session session = small_graph().session(options);
@@ -126,14 +127,16 @@ TEST(Plugin, StaysSilentWhereAllIsWell) {
 
 TEST(Plugin, RunsSeveralSessionsAndSeveralRunsOfEachAtOnce) {
   auto& runtime = TestRuntime::instance();
-  Ort::Session first = small_graph().session(runtime.ours());
-  Ort::Session second = small_graph().session(runtime.ours());
+  Ort::Session first = small_graph().session(runtime.ours({{"mode", "single"}}));
+  Ort::Session second = small_graph().session(runtime.ours({{"mode", "whole"}}));
   constexpr int kThreads = 6;
   constexpr int kRuns = 40;
   std::vector<std::vector<std::byte>> expected;
   for (int i = 0; i < kThreads; ++i) {
     expected.push_back(
-        run(first, {{"x", rows(i * 7 + 1, static_cast<std::uint64_t>(i))}}).at("y").bytes);
+        run(i % 2 == 0 ? first : second, {{"x", rows(i * 7 + 1, static_cast<std::uint64_t>(i))}})
+            .at("y")
+            .bytes);
   }
   std::vector<int> wrong(kThreads, 0);
   {
