@@ -26,6 +26,8 @@ TABLE = """
 | `src/model` | middle | - |
 | `src/server` | top | model |
 | `src/cli` | roof | all of these |
+| `ep/cpu` | cellar | nothing of ours |
+| `ep/rows` | stair | cpu |
 """
 
 
@@ -41,10 +43,10 @@ class Tidy(unittest.TestCase):
         with open(full, "w", encoding="utf-8") as file:
             file.write(text)
         parts = path.split("/")
-        if parts[0] == "src" and parts[-1] != "README.md":
-            readme = os.path.join(self.folder.name, "src", parts[1], "README.md")
+        if parts[0] in ("src", "ep") and parts[-1] != "README.md":
+            readme = os.path.join(self.folder.name, parts[0], parts[1], "README.md")
             if not os.path.exists(readme):
-                self.write(f"src/{parts[1]}/README.md", "What lives here.\n")
+                self.write(f"{parts[0]}/{parts[1]}/README.md", "What lives here.\n")
 
     def rules(self):
         """(path, rule) of what is found."""
@@ -76,6 +78,17 @@ class Tidy(unittest.TestCase):
         self.write("src/model/a.h", "#pragma once\n")
         self.code('#include "model/a.h"', "src/base/b.cpp")
         self.assert_found("src/base/b.cpp", "include-direction")
+
+    def test_the_provider_includes_downwards_and_nothing_of_src(self):
+        self.write("src/base/a.h", "#pragma once\n")
+        self.write("ep/cpu/a.h", "#pragma once\n")
+        self.write("ep/rows/a.h", "#pragma once\n")
+        self.code('#include "cpu/a.h"', "ep/rows/a.cpp")
+        self.assert_fine()
+        self.code('#include "rows/a.h"', "ep/cpu/a.cpp")
+        self.assert_found("ep/cpu/a.cpp", "include-direction")
+        self.code('#include "base/a.h"', "ep/cpu/a.cpp")
+        self.assert_found("ep/cpu/a.cpp", "include-path")
 
     def test_an_include_without_its_folder_is_found(self):
         self.write("src/model/a.h", "#pragma once\n")
