@@ -11,6 +11,8 @@ namespace {
 /// Places that are compared, most recent first, and how far back.
 constexpr std::uint32_t kPlacesMax = 8;
 constexpr std::uint32_t kMatchMax = 32;
+/// How far from the place that is copied one token is a match.
+constexpr std::uint32_t kNearby = 5;
 /// A long prompt is indexed over several steps.
 constexpr std::uint32_t kIndexedPerCallMax = 8192;
 
@@ -88,7 +90,10 @@ class PromptLookup final : public Drafter {
     }
     if (state.indexed < size) return {};
     state.place = find(state, source.tokens);
-    state.size = size;
+    if (state.place != 0) {
+      state.trail = state.place;
+      state.size = size;
+    }
     if (state.place == 0) return {};
     return {.tokens_max = tokens_max, .kind = kind_of(match_length(source.tokens, state.place))};
   }
@@ -114,23 +119,30 @@ class PromptLookup final : public Drafter {
     RunIndex pairs{2};
     std::uint32_t indexed = 0;  ///< Runs that end before this are in the indexes.
     std::uint32_t place = 0;    ///< What is there came next the last time; 0: nowhere.
-    std::uint32_t size = 0;     ///< Tokens when `place` was found.
+    std::uint32_t trail = 0;    ///< Where the text that is copied went on; 0: none is.
+    std::uint32_t size = 0;     ///< Tokens when `trail` was right.
   };
 
-  /// The place with the longest match, the most recent one of several.
+  /// The place with the longest match; of several the one near what is being copied, else the most
+  /// recent one.
   static std::uint32_t find(const State& state, std::span<const TokenId> tokens) {
+    const auto end = static_cast<std::uint32_t>(tokens.size());
     std::uint32_t best = 0;
-    std::uint32_t best_length = 1;
+    std::uint32_t best_length = 0;
     const auto look_at = [&](std::uint32_t place) {
       const std::uint32_t length = match_length(tokens, place);
       if (length <= best_length) return;
       best = place;
       best_length = length;
     };
-    const auto end = static_cast<std::uint32_t>(tokens.size());
-    // Where the last guess was right, the text goes on being copied from the same place.
-    if (state.place != 0 && state.place + (end - state.size) < end) {
-      look_at(state.place + (end - state.size));
+    // Where a word of a copied text was replaced, it goes on nearby: there one token is a match.
+    const std::uint32_t here = state.trail + (end - state.size);
+    if (state.trail != 0) {
+      look_at(std::min(here, end - 1));
+      for (std::uint32_t step = 1; step <= kNearby; ++step) {
+        look_at(std::min(here + step, end - 1));
+        look_at(here - std::min(here, step));
+      }
     }
     for (const RunIndex* index : {&state.fours, &state.pairs}) {
       if (best_length >= index->size()) continue;

@@ -67,6 +67,19 @@ TEST(PromptLookup, PrefersALongMatchThatIsFarBackToShortOnesNearby) {
   EXPECT_EQ(text.guess(1), (Tokens{99}));
 }
 
+TEST(PromptLookup, FindsItsPlaceAgainBehindAWordThatWasReplaced) {
+  Text text;
+  for (TokenId i = 0; i < 30; ++i) text.add({i});
+  text.add({90, 3, 4, 5});
+  EXPECT_EQ(text.guess(1), (Tokens{6}));
+  text.add({91, 92});
+  EXPECT_EQ(text.guess(1), Tokens{});
+  text.add({7});
+  EXPECT_EQ(text.guess(2), (Tokens{8, 9}));
+  text.add({93, 94, 25});  // Far from the place: one token tells nothing.
+  EXPECT_EQ(text.guess(2), Tokens{});
+}
+
 TEST(PromptLookup, TellsGuessesFromLongMatchesApart) {
   Text text;
   for (TokenId i = 0; i < 30; ++i) text.add({i});
