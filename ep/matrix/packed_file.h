@@ -43,7 +43,8 @@ std::unique_ptr<PackedFile> write_packed_file(const std::filesystem::path& path,
                                               std::span<const PackedEntry> entries, PackInto pack,
                                               void* context, std::string& problem);
 
-/// The same in memory of this process alone, where no file can be kept.
+/// The same in memory of this process alone, where no file can be kept. Nothing where the system
+/// gives no memory.
 std::unique_ptr<PackedFile> pack_in_memory(std::span<const PackedEntry> entries, PackInto pack,
                                            void* context);
 
