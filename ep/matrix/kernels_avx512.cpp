@@ -10,25 +10,14 @@
 #endif
 #include <immintrin.h>
 
-#include <utility>
-
 #include "matrix/group_walk.h"
 #include "matrix/kernel_table.h"
 #include "matrix/quantize_block.h"
+#include "matrix/unroll.h"
 
 namespace onnxlocal::ep {
 
 namespace {
-
-#define ONNXLOCAL_INLINE __attribute__((always_inline))
-
-/// body(0), ..., body(kCount - 1) with constants: arrays of vectors stay in registers.
-template <int kCount, class Body>
-ONNXLOCAL_INLINE inline void unroll(Body body) {
-  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) ONNXLOCAL_INLINE {
-    (body(std::integral_constant<int, kIndex>{}), ...);
-  }(std::make_integer_sequence<int, kCount>{});
-}
 
 void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) {
   quantize_row_with(x, row, out, [](const float* block, const BlockSink& sink) {

@@ -1,5 +1,6 @@
-// GB/s and GOP/s of products, beside what the memory gives: ep_matrix_bench [M K N BITS]...
-// Without arguments: the shapes of a 135M and a 0.5B model.
+// GB/s and GOP/s of products, beside what the memory gives:
+//   ep_matrix_bench [--threads N] [--isa NAME] [--cached] [--minima] [M K N BITS]...
+// Without shapes: those of a 135M and a 0.5B model.
 
 #include <algorithm>
 #include <chrono>
@@ -8,7 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
-#include <random>
+#include <string>
 #include <vector>
 
 #include "matrix/matrix_product.h"
@@ -18,6 +19,13 @@ namespace {
 
 using namespace onnxlocal::ep;
 
+struct Options {
+  bool cached = false;  ///< One matrix again and again, instead of many that no cache holds.
+  bool minima = false;
+  std::string isa;
+  unsigned threads = 0;
+};
+
 struct Case {
   std::size_t m;
   std::uint32_t k;
@@ -25,12 +33,9 @@ struct Case {
   int bits;
 };
 
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-using Bytes = std::unique_ptr<std::byte, Free>;
+using Bytes = std::unique_ptr<std::byte, void (*)(void*)>;
 Bytes make_bytes(std::size_t size) {
-  Bytes bytes(static_cast<std::byte*>(std::aligned_alloc(64, (size + 63) / 64 * 64)));
+  Bytes bytes(static_cast<std::byte*>(std::aligned_alloc(64, (size + 63) / 64 * 64)), &std::free);
   std::memset(bytes.get(), 1, size);
   return bytes;
 }
@@ -71,21 +76,25 @@ double read_speed(ThreadPool& pool, const std::byte* memory) {
   return static_cast<double>(kChunk * kChunks) / seconds;
 }
 
-void run_case(const MatrixKernels& kernels, ThreadPool& pool, std::byte* memory, const Case& c,
-              double read) {
-  const bool minimum = std::getenv("MINIMUM") != nullptr;
+struct Setting {
+  const MatrixKernels& kernels;
+  ThreadPool& pool;
+  const Options& options;
+};
+
+void run_case(const Setting& setting, std::byte* memory, const Case& c, double read) {
+  const auto& [kernels, pool, options] = setting;
   const MatrixFormat format{.rows = c.n,
                             .columns = c.k,
                             .bits = static_cast<std::uint8_t>(c.bits),
                             .block = 32,
-                            .zeros = minimum ? ZeroPoints::kMinimum : ZeroPoints::kSymmetric,
+                            .zeros = options.minima ? ZeroPoints::kMinimum : ZeroPoints::kSymmetric,
                             .has_half_scales = true};
   const std::size_t bytes = format.packed_bytes();
-  const bool cached = std::getenv("CACHED") != nullptr;
-  const std::size_t matrices = cached ? 1 : std::max<std::size_t>(kMemoryBytes / bytes, 1);
+  const std::size_t matrices = options.cached ? 1 : std::max<std::size_t>(kMemoryBytes / bytes, 1);
   std::vector<float> x(c.m * c.k, 0.5F);
   std::vector<float> out(c.m * c.n);
-  const Bytes rows = make_bytes(quantized_rows_bytes(c.m, c.k));
+  Bytes rows = make_bytes(quantized_rows_bytes(c.m, c.k));
   const QuantizedRows quantized =
       quantized_rows_over({rows.get(), quantized_rows_bytes(c.m, c.k)}, c.m, c.k);
   ProductOutput output;
@@ -122,24 +131,33 @@ std::vector<Case> default_cases() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  Options options;
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto number = [&](std::size_t at) {
+    return std::strtoul(arguments[at].c_str(), nullptr, 10);
+  };
+  std::size_t at = 0;
+  for (; at < arguments.size() && arguments[at].starts_with("--"); ++at) {
+    if (arguments[at] == "--cached") options.cached = true;
+    if (arguments[at] == "--minima") options.minima = true;
+    if (at + 1 == arguments.size()) break;
+    if (arguments[at] == "--isa") options.isa = arguments[++at];
+    if (arguments[at] == "--threads") options.threads = static_cast<unsigned>(number(++at));
+  }
   std::vector<Case> cases;
-  for (int i = 1; i + 3 < argc; i += 4) {
-    cases.push_back({.m = std::strtoul(argv[i], nullptr, 10),
-                     .k = static_cast<std::uint32_t>(std::strtoul(argv[i + 1], nullptr, 10)),
-                     .n = static_cast<std::uint32_t>(std::strtoul(argv[i + 2], nullptr, 10)),
-                     .bits = static_cast<int>(std::strtoul(argv[i + 3], nullptr, 10))});
+  for (; at + 3 < arguments.size(); at += 4) {
+    cases.push_back({.m = number(at),
+                     .k = static_cast<std::uint32_t>(number(at + 1)),
+                     .n = static_cast<std::uint32_t>(number(at + 2)),
+                     .bits = static_cast<int>(number(at + 3))});
   }
   if (cases.empty()) cases = default_cases();
-  const char* wanted = std::getenv("ONNX_LOCAL_ISA");
-  const InstructionSetChoice choice = choose_instruction_set(wanted == nullptr ? "" : wanted);
-  const MatrixKernels& kernels = matrix_kernels(choice.set);
-  const char* threads = std::getenv("THREADS");
-  ThreadPool pool(threads == nullptr ? 0
-                                     : static_cast<unsigned>(std::strtoul(threads, nullptr, 10)));
+  const MatrixKernels& kernels = matrix_kernels(choose_instruction_set(options.isa).set);
+  ThreadPool pool(options.threads);
   const Bytes memory = make_bytes(kMemoryBytes + (32U << 20U));
   const double read = read_speed(pool, memory.get());
   std::printf("%s, %u threads, plain read %.1f GB/s\n",
               std::string(to_string(kernels.set())).c_str(), pool.threads(), read / 1e9);
-  for (const Case& c : cases) run_case(kernels, pool, memory.get(), c, read);
+  for (const Case& c : cases) run_case({kernels, pool, options}, memory.get(), c, read);
   return 0;
 }

@@ -140,10 +140,19 @@ QuantizedRows quantized_rows_over(std::span<std::byte> memory, std::size_t rows,
 
 const MatrixKernels& matrix_kernels(InstructionSet set) {
 #if defined(__x86_64__)
+  static const TableKernels kAvx2(InstructionSet::kAvx2, kAvx2Kernels);
+  static const TableKernels kAvxVnni(InstructionSet::kAvxVnni, kAvxVnniKernels);
   static const TableKernels kAvx512(InstructionSet::kAvx512, kAvx512Kernels);
   static const TableKernels kAvx512Bf16(InstructionSet::kAvx512Bf16, kAvx512Kernels);
+  if (set == InstructionSet::kAvx2) return kAvx2;
+  if (set == InstructionSet::kAvxVnni) return kAvxVnni;
   if (set == InstructionSet::kAvx512) return kAvx512;
   if (set == InstructionSet::kAvx512Bf16) return kAvx512Bf16;
+#elif defined(__aarch64__)
+  static const TableKernels kNeonDot(InstructionSet::kNeonDot, kNeonDotKernels);
+  static const TableKernels kNeonI8mm(InstructionSet::kNeonI8mm, kNeonI8mmKernels);
+  if (set == InstructionSet::kNeonDot) return kNeonDot;
+  if (set == InstructionSet::kNeonI8mm) return kNeonI8mm;
 #endif
   static const TableKernels kPortable(InstructionSet::kPortable, kPortableKernels);
   return kPortable;
