@@ -16,7 +16,7 @@ struct AttentionShape {
   std::uint32_t heads = 0;
   std::uint32_t kv_heads = 0;  ///< Divides heads.
   std::uint32_t head_dim = 0;
-  float scale = 1;
+  float scale = 1;           ///< Above 0.
   float softcap = 0;         ///< 0: none.
   std::uint32_t window = 0;  ///< Keys each row sees, itself included; 0: all before it.
 };

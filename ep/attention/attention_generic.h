@@ -18,10 +18,12 @@
 #include <utility>
 
 #include "attention/attention_kernels.h"
+#include "attention/softmax_generic.h"
 #include "rows/elementary.h"
 
 namespace onnxlocal::ep {
 
+/// The table's functions for one `Dot`.
 template <class Dot>
 class GenericAttention {
   using F = typename Dot::Floats;
@@ -40,12 +42,8 @@ class GenericAttention {
   }
 
  private:
-  /// Keys [first, last) of a split.
-  struct Keys {
-    int first;
-    int last;
-    bool empty() const { return first >= last; }
-  };
+  using Softmax = TileSoftmax<Dot>;
+  using Keys = typename Softmax::Keys;
   static constexpr int kPage = static_cast<int>(kPageTokens);
 
   // Not the standard library's: an inline function that all files share could be kept in the form
@@ -296,63 +294,7 @@ class GenericAttention {
     }
   }
 
-  // Softmax of one row.
-
-  struct Softmax {
-    float factor;      ///< From products to scores in powers of two.
-    float cap;         ///< The same of the soft-capped score, or 0.
-    float cap_factor;  ///< From products to the argument of tanh.
-  };
-  static Softmax softmax_of(const AttentionShape& shape) {
-    constexpr float kLog2E = 1.4426950408889634F;
-    if (shape.softcap == 0) return {.factor = shape.scale * kLog2E, .cap = 0, .cap_factor = 0};
-    return {.factor = 0, .cap = shape.softcap * kLog2E, .cap_factor = shape.scale / shape.softcap};
-  }
-
-  /// Scores of the vectors [begin, end), scaled and masked, in place; returns their maximum.
-  template <bool kMasked>
-  static float scale_row(const Softmax& softmax, Keys keys, Keys vectors, float* scores) {
-    const float none = -__builtin_inff();
-    F maximum = F::all(none);
-    const F factor = F::all(softmax.factor);
-    for (int v = vectors.first; v < vectors.last; ++v) {
-      F score = F::load(scores + 16 * v);
-      if (softmax.cap == 0) {
-        score = score * factor;
-      } else {
-        score = F::all(softmax.cap) * hyperbolic_tangent(score * F::all(softmax.cap_factor));
-      }
-      if constexpr (kMasked) score = F::keep(score, keys.first - 16 * v, keys.last - 16 * v, none);
-      score.store(scores + 16 * v);
-      maximum = F::larger(maximum, score);
-    }
-    return maximum.largest();
-  }
-
-  /// Probabilities of a row's keys and of those around them that its tile sees, which are zero.
-  static void softmax_row(const Softmax& softmax, Keys keys, Keys tile_keys, std::size_t row,
-                          const TileScratch& scratch) {
-    float* scores = scratch.scores + row * kSplitTokens;
-    std::uint16_t* probabilities = scratch.probabilities + row * kSplitTokens;
-    const Keys vectors{.first = tile_keys.first / kPage * 2,
-                       .last = (tile_keys.last + kPage - 1) / kPage * 2};
-    const bool masked = keys.first > 16 * vectors.first || keys.last < 16 * vectors.last;
-    const float maximum = masked ? scale_row<true>(softmax, keys, vectors, scores)
-                                 : scale_row<false>(softmax, keys, vectors, scores);
-    // Where every score is -infinity so is their maximum, and all probabilities are zero.
-    const F shift = F::all(maximum == -__builtin_inff() ? 0.0F : maximum);
-    constexpr std::uint16_t kOnes[2] = {0x3f80, 0x3f80};
-    const Line ones = Dot::pair(kOnes);
-    F sum = F::all(0);
-    for (int v = vectors.first; v < vectors.last; v += 2) {
-      const F low = power_of_two(F::load(scores + 16 * v) - shift);
-      const F high = power_of_two(F::load(scores + 16 * v + 16) - shift);
-      const Line line = Dot::round_32(low, high, probabilities + 16 * v);
-      sum = Dot::dot(sum, line, ones);
-    }
-    scratch.partial.maxima[row] = maximum;
-    scratch.partial.sums[row] = sum.sum();
-  }
+  // A tile of rows.
 
   static Keys keys_of(const SplitTask& task, std::size_t row) {
     const auto position =
@@ -389,8 +331,8 @@ class GenericAttention {
     bool same_keys = true;
     for (std::size_t row = 0; row < rows; ++row) {
       same_keys = same_keys && own[row].first == keys.first && own[row].last == keys.last;
-      softmax_row(softmax, own[row], keys, row, task.scratch);
     }
+    softmax.apply(own, keys, rows, task.scratch);
     values_of(task, 0, rows, keys, partial.out);
     // Zero times a number that is not finite is not zero: then each row sees its own keys alone.
     if (!same_keys && !all_finite(partial.out, rows * n)) {
@@ -407,7 +349,7 @@ class GenericAttention {
   }
 
   static void attend_split(const SplitTask& task) {
-    const Softmax softmax = softmax_of(*task.shape);
+    const Softmax softmax(*task.shape);
     for (std::size_t row = 0; row < task.rows; row += kTileRows) {
       attend_tile(task, softmax, row, least<std::size_t>(kTileRows, task.rows - row));
     }
