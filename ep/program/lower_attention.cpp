@@ -85,9 +85,8 @@ Problem Lowering::attention_inputs(const Node& node, Attention& attention,
   shape.scale = node.number("scale", 0);
   if (shape.scale == 0) shape.scale = 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
   shape.softcap = node.number("softcap", 0);
-  // The operator's window does not count the row's own key; ours does.
-  const auto window = node.integer("local_window_size", -1);
-  shape.window = window >= 0 ? positive(window + 1) : 0;
+  // The row's own key counts, here as there.
+  shape.window = positive(node.integer("local_window_size", -1));
   return std::nullopt;
 }
 

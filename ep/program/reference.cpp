@@ -382,8 +382,8 @@ class Reference {
     double scale = static_cast<double>(node_->number("scale", 0));
     if (scale == 0) scale = 1 / std::sqrt(static_cast<double>(head));
     std::size_t first = 0;
-    if (window >= 0 && position > static_cast<std::size_t>(window)) {
-      first = position - static_cast<std::size_t>(window);
+    if (window > 0 && position >= static_cast<std::size_t>(window)) {
+      first = position + 1 - static_cast<std::size_t>(window);
     }
     const auto width = static_cast<std::size_t>(k.last());
     std::vector<double> weights;

@@ -100,7 +100,7 @@ class Emitter {
     const float spread = (bits == 4 ? 0.25F : 0.015F) / std::sqrt(static_cast<float>(columns));
     std::vector<std::string> parts = {
         b_.bytes(name + ".quants", quants, {rows, blocks, m_.block * bits / 8}),
-        b_.random_floats(name + ".scales", {rows * blocks}, spread, spread / 2)};
+        b_.random_floats(name + ".scales", {rows, blocks}, spread, spread / 2)};
     if (has_zeros && m_.zeros == TinyModel::Zeros::kBytes) {
       std::vector<std::uint8_t> zeros(static_cast<std::size_t>(rows * ((blocks * bits + 7) / 8)));
       for (auto& zero : zeros) zero = bits == 4 ? 0x88 : static_cast<std::uint8_t>(120 + zero % 16);

@@ -117,6 +117,7 @@ class PagedRun {
 
   void prepare(const std::vector<Part>& parts) {
     Tokens ids;
+    Tokens positions;
     std::vector<std::int32_t> starts = {0};
     std::vector<std::int32_t> past;
     std::size_t width = 0;
@@ -127,6 +128,9 @@ class PagedRun {
     for (const auto& part : parts) {
       const auto& sequence = sequences_[part.sequence];
       ids.insert(ids.end(), part.tokens.begin(), part.tokens.end());
+      for (std::size_t i = 0; i < part.tokens.size(); ++i) {
+        positions.push_back(static_cast<std::int64_t>(sequence.past + i));
+      }
       starts.push_back(static_cast<std::int32_t>(ids.size()));
       past.push_back(static_cast<std::int32_t>(sequence.past));
       auto pages = sequence.pages;
@@ -136,6 +140,7 @@ class PagedRun {
     const auto count = static_cast<std::int64_t>(parts.size());
     const auto rows = static_cast<std::int64_t>(ids.size());
     tensors_["input_ids"] = Owned::of(ElementType::kInt64, {1, rows}, ids);
+    tensors_["position_ids"] = Owned::of(ElementType::kInt64, {1, rows}, positions);
     tensors_["sequence_starts"] = Owned::of(ElementType::kInt32, {count + 1}, starts);
     tensors_["past_lengths"] = Owned::of(ElementType::kInt32, {count}, past);
     tensors_["page_table"] =

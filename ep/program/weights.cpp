@@ -182,11 +182,10 @@ std::string Weights::load_matrices(Program& program, const ProgramEnvironment& e
     packing.sources.push_back(sources[i]);
     packing.formats.push_back(format);
   }
-  keep_packed(environment, packing);
-  return {};
+  return keep_packed(environment, packing);
 }
 
-void Weights::keep_packed(const ProgramEnvironment& environment, const Packing& packing) {
+std::string Weights::keep_packed(const ProgramEnvironment& environment, const Packing& packing) {
   void* context = const_cast<Packing*>(&packing);
   const auto warn = [&environment](const std::string& problem) {
     if (!problem.empty() && environment.warn) environment.warn(problem);
@@ -194,14 +193,15 @@ void Weights::keep_packed(const ProgramEnvironment& environment, const Packing& 
   if (!environment.packed_file.empty()) {
     std::string problem;
     packed_ = open_packed_file(environment.packed_file, entries_, problem);
-    if (packed_) return;
+    if (packed_) return {};
     warn(problem);
     problem.clear();
     packed_ = write_packed_file(environment.packed_file, entries_, Packing::pack, context, problem);
-    if (packed_) return;
+    if (packed_) return {};
     warn(problem);
   }
   packed_ = pack_in_memory(entries_, Packing::pack, context);
+  return packed_ ? "" : "no memory for the packed matrices";
 }
 
 }  // namespace onnxlocal::ep

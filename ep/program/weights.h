@@ -49,7 +49,7 @@ class Weights {
   std::string load_table(const NamedConstant& constant);
   std::expected<MatrixSource, std::string> source_of(const MatrixConstants& constants);
   void share_embeddings(Program& program, const std::vector<MatrixSource>& sources);
-  void keep_packed(const ProgramEnvironment& environment, const Packing& packing);
+  std::string keep_packed(const ProgramEnvironment& environment, const Packing& packing);
 
   ConstantBytes files_;
   std::vector<PackedEntry> entries_;
