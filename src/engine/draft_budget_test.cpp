@@ -78,7 +78,12 @@ TEST(StepCosts, FollowAMachineThatBecameSlower) {
 TEST(StepCosts, AskForAPlainStepNowAndThen) {
   StepCosts costs;
   EXPECT_FALSE(costs.wants_plain_step());
-  for (int i = 0; i < 128; ++i) costs.ran(4, 3, 0.010);
+  for (int i = 0; i < 16; ++i) costs.ran(4, 3, 0.010);
+  EXPECT_TRUE(costs.wants_plain_step());  // What one row takes was never seen.
+  costs.ran(1, 0, 0.010);
+  for (int i = 0; i < 127; ++i) costs.ran(4, 3, 0.010);
+  EXPECT_FALSE(costs.wants_plain_step());
+  costs.ran(4, 3, 0.010);
   EXPECT_TRUE(costs.wants_plain_step());
   costs.ran(1, 0, 0.010);
   EXPECT_FALSE(costs.wants_plain_step());

@@ -22,6 +22,7 @@ constexpr std::uint32_t kOutliersMax = 4;  ///< So many in a row are how it is n
 constexpr double kFade = 0.98;
 constexpr double kForget = 0.995;  ///< Per step without guesses.
 constexpr std::uint32_t kPlainStepEvery = 128;
+constexpr std::uint32_t kFirstPlainStep = 16;
 
 /// The table, straight lines between knots and on behind the last.
 double table_cost(double rows) {
@@ -71,6 +72,8 @@ void StepCosts::drafted(std::uint32_t rounds, double seconds) {
   if (rounds > 0) round_seconds_ = blend(round_seconds_, seconds / rounds);
 }
 
-bool StepCosts::wants_plain_step() const { return steps_since_plain_ >= kPlainStepEvery; }
+bool StepCosts::wants_plain_step() const {
+  return steps_since_plain_ >= (row_seconds_ == 0 ? kFirstPlainStep : kPlainStepEvery);
+}
 
 }  // namespace onnxlocal
