@@ -86,13 +86,15 @@ Result<void> check_first_run(Decoder& decoder, const ModelConfig& config) {
 
 Result<std::unique_ptr<Decoder>> load_standard(const Attempt& attempt,
                                                const ExecutionProviderChoice& choice) {
-  PreparedModel prepared{.file = attempt.folder.model_file(), .weights = "exact", .temporary = {}};
+  PreparedModel prepared{
+      .file = attempt.folder.model_file(), .weights = "exact", .temporary = {}, .in_use = {}};
   if (is_stock_cpu(choice) && needs_eight_bit_weights(attempt.model)) {
     TRY(prepared,
         prepare_eight_bit_model(attempt.folder, attempt.model, attempt.options.cache_folder,
                                 attempt.stop, attempt.progress));
   }
   TRY(OpenSession session, open_session(prepared.file, choice, attempt.options, attempt.stop));
+  session.in_use = std::move(prepared.in_use);
   const ModelConfig& config = attempt.folder.config;
   TRY(const GraphInterface graph, inspect_session(session.session, config));
   TRY(const DecoderSizes sizes, sizes_of(attempt, graph));

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <stop_token>
 #include <string_view>
 
 #include <onnxruntime_cxx_api.h>
 
+#include "base/file_lock.h"
 #include "base/result.h"
 #include "runtime/runtime_options.h"
 
@@ -15,6 +17,7 @@ namespace onnxlocal {
 struct OpenSession {
   Ort::Env environment;
   Ort::Session session;
+  std::optional<FileLock> in_use = {};  ///< Of the model's file, where it is a derived one.
 };
 
 /// Session options that name the execution provider `choice`.

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "model/manifest.h"
 #include "model/onnx_file.h"
+#include "runtime/derived_cache.h"
 #include "runtime/derived_model.h"
 #include "runtime/model_identity.h"
 
@@ -89,6 +90,13 @@ bool is_final(const Error& error) {
          error.code == ErrorCode::kDiskFull;
 }
 
+PreparedModel use_derived(const ModelFolder& source, const fs::path& target,
+                          std::optional<FileLock> in_use) {
+  tidy_derived_models(target, source.model_file());
+  return {
+      .file = target / kModelName, .weights = "q8", .temporary = {}, .in_use = std::move(in_use)};
+}
+
 Result<PreparedModel> prepare_in_cache(const ModelFolder& folder, const onnx::ModelProto& model,
                                        const fs::path& target, const std::stop_token& stop,
                                        const ProgressSink& progress) {
@@ -97,7 +105,7 @@ Result<PreparedModel> prepare_in_cache(const ModelFolder& folder, const onnx::Mo
   if (!is_whole(target)) {
     TRY_VOID(staged.commit());
   }
-  return PreparedModel{.file = target / kModelName, .weights = "q8", .temporary = {}};
+  return use_derived(folder, target, FileLock::try_share(target));
 }
 
 }  // namespace
@@ -114,9 +122,8 @@ Result<PreparedModel> prepare_eight_bit_model(const ModelFolder& folder,
   std::string why = "no cache folder is named";
   if (!cache_folder.empty()) {
     const fs::path target = cache_folder / "derived" / identity;
-    if (is_whole(target)) {
-      return PreparedModel{.file = target / kModelName, .weights = "q8", .temporary = {}};
-    }
+    auto in_use = FileLock::try_share(target);
+    if (is_whole(target)) return use_derived(folder, target, std::move(in_use));
     auto prepared = prepare_in_cache(folder, model, target, stop, progress);
     if (prepared || is_final(prepared.error())) return prepared;
     why = describe(prepared.error());
@@ -128,13 +135,15 @@ Result<PreparedModel> prepare_eight_bit_model(const ModelFolder& folder,
     if (staged) {
       LOG_WARNING("8-bit weights cannot be kept ({}): they are made at every start", why);
       const fs::path file = staged->path() / kModelName;
-      return PreparedModel{.file = file, .weights = "q8", .temporary = *std::move(staged)};
+      return PreparedModel{
+          .file = file, .weights = "q8", .temporary = *std::move(staged), .in_use = {}};
     }
     if (staged.error().code == ErrorCode::kCancelled) return std::unexpected(staged.error());
     why = describe(staged.error());
   }
   LOG_WARNING("8-bit weights cannot be made ({}): the exact ones run about 10 times slower", why);
-  return PreparedModel{.file = folder.model_file(), .weights = "exact", .temporary = {}};
+  return PreparedModel{
+      .file = folder.model_file(), .weights = "exact", .temporary = {}, .in_use = {}};
 }
 
 }  // namespace onnxlocal

@@ -5,6 +5,7 @@
 #include <stop_token>
 #include <string>
 
+#include "base/file_lock.h"
 #include "base/file_system.h"
 #include "base/progress.h"
 #include "base/result.h"
@@ -22,6 +23,8 @@ struct PreparedModel {
   std::string weights;  ///< "exact" or "q8": part of the key/value layout's id.
   /// Where the file lies if it could not be kept: removed with this, once the session is open.
   std::optional<StagedFolder> temporary;
+  /// Of a derived model in the cache folder: while it is held, nobody removes it.
+  std::optional<FileLock> in_use;
 };
 
 /// True where the stock CPU provider would run the graph slowly: 4-bit matrices with float zero

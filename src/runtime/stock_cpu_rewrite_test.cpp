@@ -43,11 +43,12 @@ class EightBitModel : public ::testing::Test {
   onnx::ModelProto model_;
 };
 
-/// Name, size and time of every file in a folder.
+/// Name, size and time of every file in a folder, but for the note of the last use.
 std::map<std::string, std::pair<std::uintmax_t, fs::file_time_type>> listing(
     const fs::path& folder) {
   std::map<std::string, std::pair<std::uintmax_t, fs::file_time_type>> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename() == "made_from") continue;
     files[entry.path().filename()] = {entry.file_size(), entry.last_write_time()};
   }
   return files;
@@ -103,6 +104,18 @@ TEST_F(EightBitModel, IsMadeOnceAndLeavesTheModelAlone) {
   EXPECT_EQ(listing(second->file.parent_path()), made);
   EXPECT_EQ(listing(folder().path), source);
   EXPECT_EQ(std::distance(fs::directory_iterator(cache() / "derived"), {}), 1);
+}
+
+TEST_F(EightBitModel, OfAnEarlierVersionGoesOnceNobodyUsesIt) {
+  const fs::path path = copy_of_model();
+  const auto keys = [&] { return std::distance(fs::directory_iterator(cache() / "derived"), {}); };
+  auto decoder = load(path, small_options(cache()));
+  fs::last_write_time(path / "model.onnx", fs::file_time_type::clock::now());
+  EXPECT_TRUE(load(path, small_options(cache())));
+  EXPECT_EQ(keys(), 2) << "the first is in use";
+  decoder.reset();
+  EXPECT_TRUE(load(path, small_options(cache())));
+  EXPECT_EQ(keys(), 1);
 }
 
 TEST_F(EightBitModel, IsMadeAnewWhereItIsDamaged) {
