@@ -45,6 +45,9 @@ class GenericAttention {
   using Softmax = TileSoftmax<Dot>;
   using Keys = typename Softmax::Keys;
   static constexpr int kPage = static_cast<int>(kPageTokens);
+  /// How near prefetched lines come. The first level has few places for lines on their way: into
+  /// it decoding reads 11 GB/s, into the second 20 (one Zen 4 core).
+  static constexpr int kSecondLevel = 2;
 
   // Not the standard library's: an inline function that all files share could be kept in the form
   // of the fastest set.
@@ -147,7 +150,7 @@ class GenericAttention {
         Line lines[kVectors];
         for (std::size_t v = 0; v < kVectors; ++v) {
           lines[v] = Dot::line(keys + (v * task.pairs + i) * 64);
-          __builtin_prefetch(next + (v * task.pairs + i) * 64);
+          __builtin_prefetch(next + (v * task.pairs + i) * 64, 0, kSecondLevel);
         }
         for (std::size_t r = 0; r < kRows; ++r) {
           const Line a = Dot::pair(task.q + r * kQueryStride + 2 * i);
@@ -188,7 +191,7 @@ class GenericAttention {
         lines[v] = Dot::line(values + 64 * v);
         if constexpr (kHalf == Half::kEven) lines[v] = Dot::even_half(lines[v]);
         if constexpr (kHalf == Half::kOdd) lines[v] = Dot::odd_half(lines[v]);
-        __builtin_prefetch(next + 64 * v);
+        __builtin_prefetch(next + 64 * v, 0, kSecondLevel);
       }
       for (std::size_t r = 0; r < kRows; ++r) {
         const Line a = Dot::pair(probabilities + r * kSplitTokens);
