@@ -81,7 +81,7 @@ class Interactive(unittest.TestCase):
     def test_the_conversion_of_a_first_load_is_shown(self):
         model = pathlib.Path(os.environ["ONNX_LOCAL_HOME"]) / "models" / support.MODEL
         with tempfile.TemporaryDirectory() as home:
-            chat = Chat(ONNX_LOCAL_HOME=home, ONNX_MODEL_PATH=str(model))
+            chat = Chat("--ep", "cpu", ONNX_LOCAL_HOME=home, ONNX_MODEL_PATH=str(model))
             self.addCleanup(chat.close)
             chat.read_until("8-bit weights")
             chat.read_until(PROMPT)
