@@ -4,7 +4,7 @@
     parity_test.py LIBRARY MODEL_FOLDER
 
 As a whole decoder and node by node, with a prompt in one piece, in chunks and token by token. Skips
-itself (77) where onnxruntime, numpy, tokenizers or the model are not there.
+itself (77) where onnxruntime, onnxruntime-genai (for its tokenizer) or the model are not there.
 """
 
 import pathlib
@@ -14,7 +14,7 @@ import unittest
 try:
     import numpy as np
     import onnxruntime as ort
-    import tokenizers
+    import onnxruntime_genai as og
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
@@ -41,9 +41,9 @@ def open_session(mode=None):
 
 
 def text_tokens():
-    tokenizer = tokenizers.Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
-    ids = tokenizer.encode(TEXT.read_text(encoding="utf-8")[:8 * TOKENS]).ids
-    return np.array([ids[:TOKENS]], np.int64)
+    tokenizer = og.Tokenizer(og.Model(str(FOLDER)))
+    ids = tokenizer.encode(TEXT.read_text(encoding="utf-8")[:8 * TOKENS])
+    return np.array(ids[:TOKENS], np.int64)[None]
 
 
 def all_logits(session, tokens, chunks):
