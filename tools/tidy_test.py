@@ -83,7 +83,7 @@ class Tidy(unittest.TestCase):
         self.write("src/base/a.h", "#pragma once\n")
         self.write("ep/cpu/a.h", "#pragma once\n")
         self.write("ep/rows/a.h", "#pragma once\n")
-        self.code('#include "cpu/a.h"', "ep/rows/a.cpp")
+        self.code('#include "cpu/a.h"\n#include "plugin/names.h"', "ep/rows/a.cpp")
         self.assert_fine()
         self.code('#include "rows/a.h"', "ep/cpu/a.cpp")
         self.assert_found("ep/cpu/a.cpp", "include-direction")
