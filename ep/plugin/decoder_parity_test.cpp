@@ -112,7 +112,7 @@ TEST_P(Parity, OneNodeGivesWhatTheStockProviderGives) {
   model.build(builder);
   const auto graph = to_onnx(builder.graph());
   auto& runtime = TestRuntime::instance();
-  auto ours = graph.session(runtime.ours({{"threads", "2"}}));
+  auto ours = graph.session(runtime.ours({{"threads", "1"}}));
   EXPECT_EQ(ours.GetEpGraphAssignmentInfo().size(), 1U) << "not one node";
   EXPECT_GT(our_nodes(ours)["GroupQueryAttention"], 0);
   SessionRun our_run(std::move(ours), model);

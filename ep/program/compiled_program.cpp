@@ -8,6 +8,7 @@
 #include "program/fuse.h"
 #include "program/lowering.h"
 #include "program/plan.h"
+#include "program/select_early.h"
 
 namespace onnxlocal::ep {
 
@@ -25,6 +26,7 @@ std::expected<Planned, std::string> plan(const Graph& graph) {
   if (auto problem = fuse(planned.program); !problem.empty()) {
     return std::unexpected(std::move(problem));
   }
+  select_early(planned.program);
   if (planned.program.attentions.empty()) {
     return std::unexpected("it has no attention: not a decoder");
   }

@@ -159,12 +159,18 @@ void Executor::norm(const Instruction& instruction) {
   const auto* weights = weights_.vector(instruction.vector);
   const std::size_t width = instruction.out.width;
   const float epsilon = instruction.number;
+  const auto quantized =
+      instruction.quantized ? quantized_at(instruction.quantized) : QuantizedRows{};
+  const auto quantize = [&](std::size_t row) {
+    if (instruction.quantized) matrices_.quantize_row(out.row(row), row, quantized);
+  };
   if (instruction.op == Op::kAddNorm) {
     const auto b = at(instruction.b);
     const auto sum = at(instruction.sum);
     for_rows(rows_of(instruction.out), width, [&](std::size_t row) {
       row_kernels_.add_rms_norm(a.row(row), b.row(row), weights, epsilon, width, sum.row(row),
                                 out.row(row));
+      quantize(row);
     });
     return;
   }
@@ -173,6 +179,7 @@ void Executor::norm(const Instruction& instruction) {
       row_kernels_.rms_norm(a.row(row) + first, weights, epsilon, instruction.group,
                             out.row(row) + first);
     }
+    quantize(row);
   });
 }
 

@@ -39,7 +39,7 @@ std::optional<std::string> Executor::run(std::span<const RunInput> inputs, RunOu
     if (attention.pages != kNone) continue;
     if (auto problem = prepare_caches(attention, inputs, outputs)) return problem;
   }
-  place_buffers();
+  if (auto problem = place_buffers()) return problem;
   profile_.count_run(spaces_.empty() ? 0 : spaces_.front().rows);
   for (const auto& instruction : program_.instructions) {
     Problem problem;
@@ -129,7 +129,7 @@ Executor::Problem Executor::prepare_page_cache(const PageCache& cache,
 }
 
 /// Slots lie one after the other, each as long as this run's rows ask for.
-void Executor::place_buffers() {
+Executor::Problem Executor::place_buffers() {
   slot_offsets_.resize(slots_.size());
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -140,6 +140,7 @@ void Executor::place_buffers() {
     bytes += (wanted + 63) / 64 * 64;
   }
   auto* memory = scratch_.ensure(bytes);
+  if (memory == nullptr) return text("no memory for ", bytes, " bytes of intermediate results");
   buffers_.resize(program_.buffers.size());
   for (std::size_t i = 0; i < buffers_.size(); ++i) {
     const auto& buffer = program_.buffers[i];
@@ -149,6 +150,7 @@ void Executor::place_buffers() {
       buffers_[i] = memory + slot_offsets_[static_cast<std::size_t>(buffer.slot)];
     }
   }
+  return std::nullopt;
 }
 
 Executor::Problem Executor::execute(const Instruction& instruction) {

@@ -42,7 +42,7 @@ class Executor {
   Problem allocate(RunOutputs& outputs, Index index, std::span<const std::int64_t> dims);
   Problem prepare_page_cache(const PageCache& cache, std::span<const RunInput> inputs,
                              RunOutputs& outputs, Cache& prepared);
-  void place_buffers();
+  Problem place_buffers();
   Problem execute(const Instruction& instruction);
 
   // Rows (execute_rows.cpp).

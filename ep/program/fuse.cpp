@@ -22,7 +22,7 @@ class Fusing {
       for (const auto& view : {instruction.a, instruction.b, instruction.c}) {
         if (view) ++readers_[slot(view)];
       }
-      for (const auto& view : {instruction.out, instruction.sum}) {
+      for (const auto& view : {instruction.out, instruction.sum, instruction.quantized}) {
         if (view) writers_[slot(view)] = static_cast<Index>(i);
       }
     }
@@ -33,9 +33,9 @@ class Fusing {
   }
 
   void run() {
-    for (auto pass :
-         {&Fusing::join_silu, &Fusing::join_softcap, &Fusing::join_bias, &Fusing::join_gate,
-          &Fusing::join_gated_product, &Fusing::join_norm, &Fusing::join_scaled_look_up}) {
+    for (auto pass : {&Fusing::join_silu, &Fusing::join_softcap, &Fusing::join_bias,
+                      &Fusing::join_gate, &Fusing::join_gated_product, &Fusing::join_norm,
+                      &Fusing::join_scaled_look_up, &Fusing::join_quantize}) {
       for (std::size_t i = 0; i < removed_.size(); ++i) {
         if (!removed_[i]) (this->*pass)(i);
       }
@@ -199,12 +199,27 @@ class Fusing {
     remove(index);
   }
 
+  /// A norm rounds each row to 8 bits while it is at hand.
+  void join_quantize(std::size_t index) {
+    const auto& quantize = at(index);
+    if (quantize.op != Op::kQuantize) return;
+    auto found = maker(quantize.a, Op::kAddNorm);
+    if (found == kNone) found = maker(quantize.a, Op::kNorm);
+    if (found == kNone || at(static_cast<std::size_t>(found)).quantized) return;
+    // The first sum of an AddNorm is no norm.
+    if (at(static_cast<std::size_t>(found)).out != quantize.a) return;
+    at(static_cast<std::size_t>(found)).quantized = quantize.out;
+    writers_[slot(quantize.out)] = found;
+    remove(index);
+  }
+
   void remove_unread() {
     for (std::size_t i = removed_.size(); i-- > 0;) {
       const auto& instruction = at(i);
       const bool stays = removed_[i] || instruction.op == Op::kAttention ||
                          instruction.op == Op::kStore || readers_[slot(instruction.out)] > 0 ||
-                         (instruction.sum && readers_[slot(instruction.sum)] > 0);
+                         (instruction.sum && readers_[slot(instruction.sum)] > 0) ||
+                         (instruction.quantized && readers_[slot(instruction.quantized)] > 0);
       if (!stays) remove(i);
     }
   }

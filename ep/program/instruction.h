@@ -155,6 +155,7 @@ struct Instruction {
   Op op = Op::kAdd;
   View a = {}, b = {}, c = {};
   View out = {}, sum = {};
+  View quantized = {};  ///< kNorm, kAddNorm: `out` in 8 bits too.
   Index matrix = kNone, matrix_b = kNone;
   std::uint32_t matrix_row = 0, matrix_b_row = 0;  ///< Multiples of a group's rows.
   Index vector = kNone, vector_b = kNone;

@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "graph/text.h"
-#include "plugin/names.h"
 
 namespace onnxlocal::ep {
 
 namespace {
 
 constexpr const char* kMicrosoft = "com.microsoft";
+constexpr const char* kOwn = "onnxlocal";  // The plugin's own operators: plugin/names.h.
 
 bool is_integer(ElementType type) {
   return type == ElementType::kInt64 || type == ElementType::kInt32;
@@ -52,7 +52,7 @@ Lowering::Method Lowering::method_for(const Node& node) {
       {{kMicrosoft, "GatherBlockQuantized"}, &Lowering::lower_gather_quantized},
       {{kMicrosoft, "RotaryEmbedding"}, &Lowering::lower_rotary},
       {{kMicrosoft, "GroupQueryAttention"}, &Lowering::lower_group_query},
-      {{kDomain, kPagedAttentionOp}, &Lowering::lower_paged_group_query},
+      {{kOwn, "PagedGroupQueryAttention"}, &Lowering::lower_paged_group_query},
   };
   const auto found = kMethods.find(Key(node.domain, node.op));
   return found == kMethods.end() ? nullptr : found->second;

@@ -16,8 +16,8 @@ std::vector<Life> lives_of(const Program& program) {
   std::vector<Life> lives(program.buffers.size());
   for (std::size_t i = 0; i < program.instructions.size(); ++i) {
     const auto& instruction = program.instructions[i];
-    for (const auto& view :
-         {instruction.a, instruction.b, instruction.c, instruction.out, instruction.sum}) {
+    for (const auto& view : {instruction.a, instruction.b, instruction.c, instruction.out,
+                             instruction.sum, instruction.quantized}) {
       if (!view) continue;
       auto& life = lives[static_cast<std::size_t>(view.buffer)];
       if (!life.is_used) life = {.first = i, .last = i, .is_used = true};

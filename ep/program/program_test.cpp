@@ -84,6 +84,35 @@ TEST(Program, GivesTheLastRowAloneWhereTheGraphTakesIt) {
   EXPECT_LT(distance(got, std::span(all).last(70)), kTolerance);
 }
 
+TEST(Program, GivesTheRowsThatAreAskedFor) {
+  TinyModel model;
+  const auto tokens = random_tokens(9, 17);
+  TinyProgram all(model);
+  const auto whole = CacheRun(all).step({tokens});
+  model.takes_wanted_rows = true;
+  TinyProgram program(model);
+  for (const Tokens& wanted : {Tokens{-1}, Tokens{0, 3, 8}, Tokens{5, 5, -9}, Tokens{}}) {
+    CacheRun run(program);
+    run.tensors()["logits_positions"] =
+        Owned::of(ElementType::kInt64, {static_cast<std::int64_t>(wanted.size())}, wanted);
+    const auto got = run.step({tokens});
+    std::vector<float> expected;
+    for (const auto row : wanted) {
+      const auto first = whole.begin() + (row < 0 ? row + 9 : row) * 70;
+      expected.insert(expected.end(), first, first + 70);
+    }
+    EXPECT_EQ(got, expected);
+  }
+}
+
+TEST(Program, SaysThatAWantedRowIsNotThere) {
+  TinyProgram program({.takes_wanted_rows = true});
+  CacheRun run(program);
+  run.tensors()["logits_positions"] = Owned::of(ElementType::kInt64, {1}, Tokens{3});
+  run.prepare({random_tokens(3, 18)}, {});
+  EXPECT_EQ(program.run(run.tensors()), "row 3 of 3 rows is out of range");
+}
+
 TEST(Program, RunsSequencesPaddedAtTheirRight) {
   const TinyModel model;
   const auto a = random_tokens(7, 12);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <new>
 
@@ -10,25 +9,23 @@ namespace onnxlocal::ep {
 /// Memory that grows and is kept: 64-byte aligned, what was in it is lost when it grows.
 class ScratchMemory {
  public:
-  /// At least `bytes`. Throws std::bad_alloc where there is no memory.
+  /// At least `bytes`; nullptr where there is no memory.
   std::byte* ensure(std::size_t bytes) {
-    if (bytes <= size_) return memory_.get();
-    memory_.reset();
-    size_ = 0;
-    const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
-    if (!memory_) throw std::bad_alloc();
-    size_ = rounded;
-    return memory_.get();
+    const std::size_t wanted = bytes / sizeof(Line) + 1;
+    if (wanted > lines_) {
+      memory_.reset();
+      memory_.reset(new (std::nothrow) Line[wanted]);
+      lines_ = memory_ ? wanted : 0;
+    }
+    return memory_ ? memory_[0].bytes : nullptr;
   }
 
  private:
-  static constexpr std::size_t kAlignment = 64;
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
+  struct alignas(64) Line {
+    std::byte bytes[64];
   };
-  std::unique_ptr<std::byte, Free> memory_;
-  std::size_t size_ = 0;
+  std::unique_ptr<Line[]> memory_;
+  std::size_t lines_ = 0;
 };
 
 }  // namespace onnxlocal::ep

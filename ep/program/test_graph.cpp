@@ -3,8 +3,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "plugin/names.h"
-
 namespace onnxlocal::ep::testing {
 
 namespace {
@@ -270,7 +268,8 @@ class Emitter {
     attributes["layers"] = m_.layers;
     const bool is_last = layer + 1 == m_.layers;
     pages_ = is_last ? "pages_out" : layer_ + "pages_out";
-    b_.node(kPagedAttentionOp, inputs, {layer_ + "attended", pages_}, attributes, kDomain);
+    b_.node("PagedGroupQueryAttention", inputs, {layer_ + "attended", pages_}, attributes,
+            "onnxlocal");
     if (is_last) b_.output("pages_out", ElementType::kUint8);
     return layer_ + "attended";
   }
@@ -307,6 +306,10 @@ class Emitter {
   }
 
   void logits(std::string x) {
+    if (m_.takes_wanted_rows) {
+      b_.input("logits_positions", ElementType::kInt64, {-1});
+      x = b_.node("Gather", {x, "logits_positions"}, {"wanted"}, {{"axis", std::int64_t{1}}});
+    }
     if (m_.takes_last_row) {
       b_.integers("last_row", {-1}, {});
       b_.integers("axis_1", {1}, {1});

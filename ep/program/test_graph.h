@@ -67,6 +67,7 @@ struct TinyModel {
   bool is_tied = true;
   bool has_float_embedding = false;
   bool takes_last_row = false;      ///< onnxruntime-genai's Gather and Unsqueeze before the logits.
+  bool takes_wanted_rows = false;   ///< Rows `logits_positions` before the logits.
   std::string activation = "silu";  ///< silu, gelu, gelu_tanh, fast_gelu, quick_gelu
   float embedding_scale = 1, logits_softcap = 0, attention_softcap = 0;
   std::int64_t window = -1;

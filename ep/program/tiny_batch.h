@@ -41,7 +41,6 @@ class CacheRun {
     return tensors_["logits"].floats();
   }
 
- private:
   void prepare(const std::vector<std::span<const std::int64_t>>& tokens,
                const std::vector<std::size_t>& lengths) {
     const auto batch = static_cast<std::int64_t>(tokens.size());
@@ -74,6 +73,7 @@ class CacheRun {
     }
   }
 
+ private:
   TinyProgram& program_;
   std::int64_t capacity_;
   std::size_t past_ = 0;

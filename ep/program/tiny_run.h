@@ -43,7 +43,7 @@ using Tensors = std::map<std::string, Owned>;
 /// A compiled tiny model and the tensors that go in and come out of it.
 class TinyProgram {
  public:
-  explicit TinyProgram(const TinyModel& model, unsigned threads = 2)
+  explicit TinyProgram(const TinyModel& model, unsigned threads = 1)
       : model(model), pool_(threads) {
     model.build(builder_);
     const auto wanted = choose_instruction_set("").set;
