@@ -19,7 +19,7 @@ struct ModelOptions {
   /// The store lies in `$ONNX_LOCAL_HOME`, else `~/.local/share/onnx-local`.
   std::string model = {};
   /// Tried in this order: "cuda,cpu"; options after a colon: "cuda:device_id=1,cpu". Empty: cuda
-  /// where there is one, then cpu.
+  /// where there is one, then onnx-local (our own, for CPUs), then cpu.
   std::string execution_providers = {};
   unsigned threads = 0;              ///< 0: the physical cores that the process may use.
   std::uint32_t context_tokens = 0;  ///< 0: the model's own window.

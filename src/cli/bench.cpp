@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "cli/bench_profile.h"
 #include "cli/bench_speculation.h"
 #include "cli/interrupt.h"
 #include "cli/program.h"
@@ -15,6 +16,7 @@ namespace {
 struct BenchFlags {
   std::string model;
   MeasureOptions measure;
+  bool is_profile = false;
   std::string speculation;  ///< What to measure of it; empty: the figures without.
 };
 
@@ -49,13 +51,13 @@ Result<ExitCode> run_bench(const BenchFlags& flags, bool is_json, const CommandC
   if (!flags.speculation.empty()) {
     return run_speculation_bench(flags.speculation, wanted, flags.measure, is_json, context);
   }
+  if (flags.is_profile) return run_profile_bench(wanted, flags.measure, is_json, context);
   Interrupts interrupts;
   ProgressBar bar;
   TRY(const ModelFolder folder, context.store.resolve(wanted, interrupts.stop_token(), bar.sink()));
   TRY(const Measurement measurement, measure(folder, runtime_options(context), flags.measure,
                                              interrupts.stop_token(), bar.sink()));
   bar.clear();
-  for (const std::string& warning : measurement.warnings) print_warning(warning);
   if (is_json) {
     json::object figures{{"prefill_tokens_per_s", measurement.prefill_tokens_per_s},
                          {"decode_tokens_per_s", measurement.decode_tokens_per_s},
@@ -93,6 +95,8 @@ void add_bench(CLI::App& app, CommandLine& line) {
                       "Decode speed with guesses and without: recorded=FILE (a prompt, a line "
                       "\"=== answer ===\", an answer), or acceptance=P (guesses that are right "
                       "with chance P)");
+  command->add_flag("--profile", flags->is_profile,
+                    "Where a step's time goes instead, kernel by kernel (onnx-local's provider)");
   line.add_setting(*command, "model", "The model, as MODEL");
   line.add_json(*command);
   command->footer(
@@ -102,7 +106,7 @@ void add_bench(CLI::App& app, CommandLine& line) {
       "first_token_ms, resident_bytes; with several streams total_tokens_per_s, prompts "
       "included;\n"
       "with --speculation decode_tokens_per_s, plain_decode_tokens_per_s, draft_tokens, "
-      "accepted_tokens.\n\n"
+      "accepted_tokens; with --profile prefill and decode, each with steps, ms and kernels.\n\n"
       "Example:\n"
       "  onnx-local bench --prompt 512 --generate 64 --depth 0 --batch 1 --json");
   command->callback([flags, &line] {

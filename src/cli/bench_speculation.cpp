@@ -101,7 +101,6 @@ Result<ExitCode> run_speculation_bench(const std::string& what, const std::strin
   TRY(const SpeculationMeasurement figures,
       measure_speculation(*loaded.decoder, text, options, stop, bar.sink()));
   bar.clear();
-  for (const std::string& warning : loaded.warnings) print_warning(warning);
   if (is_json) {
     print_json(json::object{{"decode_tokens_per_s", figures.decode_tokens_per_s},
                             {"plain_decode_tokens_per_s", figures.plain_decode_tokens_per_s},

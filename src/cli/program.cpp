@@ -30,11 +30,14 @@ void add_global_flags(CLI::App& app, CommandLine& line) {
                    "Log from this level on, ONNX Runtime's messages too: verbose, info, warning, "
                    "error");
   line.add_setting(app, "execution_providers",
-                   "Execution providers in order, with options: cuda:device_id=0,cpu");
+                   "Execution providers in order, with options: cuda:device_id=0,onnx-local,cpu");
   line.add_setting(app, "threads", "Threads for one model; 0 takes the physical cores");
   line.add_setting(app, "graph_optimization", "disabled, basic, extended or all");
   line.add_setting(app, "draft_model", "A smaller model of the same vocabulary, to guess ahead");
   line.add_setting(app, "context", "Context window in tokens; 0 takes the model's own");
+  line.add_setting(app, "kv_memory",
+                   "Most memory for the keys and values of what runs, in MiB; 0 takes 4096, and "
+                   "no more than half of what may be used");
   app.set_version_flag("--version", "onnx-local " ONNXLOCAL_VERSION, "Print the version");
 }
 
@@ -136,6 +139,8 @@ Result<EngineSetUp> engine_set_up(const CommandContext& context, std::stop_token
                                   const ProgressSink& progress) {
   EngineSetUp set_up;
   set_up.engine.speculation.kind = context.settings.speculation;
+  const std::uint64_t kv_bytes = context.settings.runtime.kv_bytes_max;
+  if (kv_bytes > 0) set_up.engine.kv_bytes_max = kv_bytes;
   if (context.settings.speculation == Speculation::kDraftModel) {
     TRY(set_up.draft, context.store.resolve(context.settings.draft_model, stop, progress));
   }

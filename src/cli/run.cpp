@@ -120,7 +120,6 @@ Result<ExitCode> run_run(const RunFlags& flags, const std::optional<std::string>
                           std::move(set_up.draft), bar.sink());
   TRY_VOID(wait_until_loaded(*provider, interrupts.stop_token()));
   bar.clear();
-  for (const std::string& warning : provider->status().warnings) print_warning(warning);
   if (plan.prompt) {
     return answer_once(*provider, base_request(flags), flags, *plan.prompt, folder.name, is_json,
                        interrupts);

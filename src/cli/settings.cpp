@@ -81,6 +81,10 @@ Result<void> apply(const ResolvedSetting& setting, Settings& settings) {
   if (setting.key == "threads") {
     TRY(settings.runtime.threads, to_number<unsigned>(setting));
   }
+  if (setting.key == "kv_memory") {
+    TRY(const std::uint32_t mebibytes, to_number<std::uint32_t>(setting));
+    settings.runtime.kv_bytes_max = std::uint64_t{mebibytes} << 20;
+  }
   if (setting.key == "context") {
     TRY(settings.runtime.context_tokens, to_number<std::uint32_t>(setting));
   }
@@ -119,6 +123,7 @@ const std::vector<SettingSpec>& setting_specs() {
       {"graph_optimization", "--graph-optimization", {"ONNX_GRAPH_OPTIMIZATION"}, "all"},
       {"threads", "--threads", {"ONNX_THREADS"}, "0"},
       {"context", "--context", {}, "0"},
+      {"kv_memory", "--kv-memory", {"ONNX_LOCAL_KV_MEMORY"}, "0"},
       {"speculation", "--speculation", {"ONNX_LOCAL_SPECULATION"}, "prompt-lookup"},
       {"draft_model", "--draft-model", {"ONNX_LOCAL_DRAFT_MODEL"}, ""},
       {"log_level", "--log-level", {"ONNX_LOG_LEVEL"}, "warning"},

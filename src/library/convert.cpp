@@ -110,6 +110,7 @@ onnxlocal::Result<RuntimeOptions> to_runtime(const ModelOptions& options) {
   runtime.threads = options.threads;
   runtime.slots = options.parallel_max;
   runtime.context_tokens = options.context_tokens;
+  runtime.kv_bytes_max = options.kv_bytes_max;
   return runtime;
 }
 

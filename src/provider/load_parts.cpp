@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "runtime/model_session.h"
 
 namespace onnxlocal {
@@ -71,6 +72,7 @@ Result<void> add_draft_model(LocalParts& parts, const ModelFolder& draft,
     parts.warnings.push_back(fmt::format(
         "the draft model {} is not used: the execution provider {} verifies one token at a time",
         draft.name, parts.execution_provider));
+    LOG_WARNING("{}", parts.warnings.back());
     return {};
   }
   auto loaded = load_decoder(draft, runtime, stop, progress);

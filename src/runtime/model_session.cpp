@@ -114,7 +114,8 @@ Result<std::unique_ptr<Decoder>> load_own(const Attempt& attempt,
                                           const ExecutionProviderChoice& choice) {
   constexpr std::string_view kPackedPurpose = "packed";
   TRY(const std::string identity, model_identity(attempt.folder, attempt.model, kPackedPurpose));
-  TRY(const ExecutionProviderChoice own, complete_own_provider(choice, attempt.options, identity));
+  TRY(const ExecutionProviderChoice own,
+      complete_own_provider(choice, attempt.options, identity, attempt.folder.model_file()));
   const ModelConfig& config = attempt.folder.config;
   const auto folder = attempt.folder.model_file().parent_path();
   auto model = make_paged_model(attempt.model, config, folder);
@@ -183,6 +184,12 @@ Result<LoadedDecoder> load_decoder(const ModelFolder& folder, const RuntimeOptio
     }
     last = std::move(decoder).error();
     if (last.code == ErrorCode::kCancelled) return std::unexpected(std::move(last));
+    // Nothing is wrong where a graph of another kind goes to the provider that is made for it.
+    if (is_own_provider(choice) && options.execution_providers.empty() &&
+        last.code == ErrorCode::kUnsupported) {
+      LOG_INFO("{} leaves the model to the next provider: {}", choice.name, last.message);
+      continue;
+    }
     reasons.push_back(fmt::format("execution provider {}: {}", choice.name, last.message));
     if (&choice != &choices.back()) {
       LOG_WARNING("{}; trying {}", reasons.back(), (&choice + 1)->name);

@@ -2,12 +2,14 @@
 
 #include "runtime/model_session.h"
 
+#include <cstdlib>
 #include <fstream>
 
 #include <gmock/gmock.h>
 #include <onnx/onnx_pb.h>
 
 #include "model/onnx_file.h"
+#include "runtime/own_provider.h"
 #include "runtime/test_models.h"
 
 namespace onnxlocal {
@@ -27,6 +29,11 @@ using testing::try_load;
 ExecutionProviderChoice cpu() { return {.name = "cpu", .options = {}, .library = {}}; }
 ExecutionProviderChoice plugin(const char* library) {
   return {.name = "double", .options = {}, .library = library};
+}
+
+/// Our own provider, from another library than its own.
+ExecutionProviderChoice own(const char* library) {
+  return {.name = "onnx-local", .options = {}, .library = library};
 }
 
 struct BrokenProvider {
@@ -64,6 +71,10 @@ INSTANTIATE_TEST_SUITE_P(
         BrokenProvider{"AtSession", plugin(EP_DOUBLE_SESSION), "fails at its session"},
         BrokenProvider{"AtFirstRun", plugin(EP_DOUBLE_FIRST_RUN), "fails at its first run"},
         BrokenProvider{"MissingLibrary", plugin("/nowhere/libmissing.so"), "libmissing.so"},
+        BrokenProvider{"OwnAtLoad", own(EP_DOUBLE_LOAD), "fails at its load"},
+        BrokenProvider{"OwnWithoutItsOperator", own(EP_DOUBLE_WORKS_LIBRARY),
+                       "PagedGroupQueryAttention"},
+        BrokenProvider{"OwnMissing", own("/nowhere/libonnxlocal_ep.so"), "/nowhere"},
         BrokenProvider{
             "NotBuiltIn", {.name = "coreml", .options = {}, .library = {}}, "built without"},
         BrokenProvider{"Unknown", {.name = "abacus", .options = {}, .library = {}}, "abacus"}),
@@ -78,6 +89,72 @@ TEST(ProviderPlugin, IsUsedWhereItWorks) {
     EXPECT_EQ(loaded->execution_provider, "double");
     EXPECT_THAT(loaded->warnings, IsEmpty());
   }
+}
+
+/// Sets the variable that names our provider's library, for one test.
+class OwnLibraryVariable {
+ public:
+  explicit OwnLibraryVariable(const char* value) { setenv(kName, value, /*overwrite=*/1); }
+  ~OwnLibraryVariable() { unsetenv(kName); }
+  OwnLibraryVariable(const OwnLibraryVariable&) = delete;
+  OwnLibraryVariable& operator=(const OwnLibraryVariable&) = delete;
+
+ private:
+  static constexpr const char* kName = "ONNX_LOCAL_EP_LIBRARY";
+};
+
+TEST(OwnProvider, IsFirstWhereNoneIsNamed) {
+  const OwnLibraryVariable library(EP_DOUBLE_PAGED);
+  RuntimeOptions options = small_options();
+  options.execution_providers.clear();
+  const auto loaded = try_load(tiny_model("tiny_onnx"), options);
+  ASSERT_TRUE(loaded.has_value()) << describe(loaded.error());
+  EXPECT_EQ(loaded->execution_provider, "onnx-local");
+  EXPECT_THAT(loaded->warnings, IsEmpty());
+}
+
+TEST(OwnProvider, GivesWayWithOneWarningWhereItsLibraryIsMissing) {
+  const OwnLibraryVariable library("/nowhere/libonnxlocal_ep.so");
+  RuntimeOptions options = small_options();
+  options.execution_providers.clear();
+  const auto loaded = try_load(tiny_model("tiny_onnx"), options);
+  ASSERT_TRUE(loaded.has_value()) << describe(loaded.error());
+  EXPECT_EQ(loaded->execution_provider, "cpu");
+  EXPECT_THAT(loaded->warnings, ElementsAre(AllOf(HasSubstr("onnx-local"), HasSubstr("/nowhere"))));
+  const auto infos = list_execution_providers();
+  EXPECT_EQ(infos.front().name, "onnx-local");
+  EXPECT_FALSE(infos.front().available);
+}
+
+TEST(OwnProvider, LeavesGraphsWithoutAPagedFormToTheNext) {
+  const OwnLibraryVariable library(EP_DOUBLE_PAGED);
+  RuntimeOptions options = small_options();
+  options.execution_providers.clear();
+  const auto loaded = try_load(tiny_model("tiny_onnx_growing"), options);
+  ASSERT_TRUE(loaded.has_value()) << describe(loaded.error());
+  EXPECT_EQ(loaded->execution_provider, "cpu");
+  EXPECT_THAT(loaded->warnings, IsEmpty());
+  options.execution_providers = {own("")};
+  const auto named = try_load(tiny_model("tiny_onnx_growing"), options);
+  ASSERT_TRUE(named.has_value()) << describe(named.error());
+  EXPECT_EQ(named->execution_provider, "onnx-local");
+}
+
+TEST(OwnProvider, KeepsItsPackedWeightsInTheCacheFolder) {
+  const ScratchFolder cache;
+  const OwnLibraryVariable library(EP_DOUBLE_PAGED);
+  RuntimeOptions options = small_options(cache.path());
+  const auto complete = complete_own_provider(own(""), options, "0123", "/model.onnx");
+  ASSERT_TRUE(complete.has_value());
+  EXPECT_EQ(complete->options.at("threads"), "1");
+  EXPECT_THAT(complete->options.at("packed_file"),
+              HasSubstr((cache.path() / "packed/0123/weights.").string()));
+  ExecutionProviderChoice chosen = own("");
+  chosen.options = {{"packed_file", "/mine"}, {"isa", "avx2"}};
+  EXPECT_EQ(
+      complete_own_provider(chosen, options, "0123", "/model.onnx")->options.at("packed_file"),
+      "/mine");
+  EXPECT_EQ(own_provider_numerics(chosen), "avx2");
 }
 
 class BrokenModel : public ::testing::Test {

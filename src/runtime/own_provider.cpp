@@ -15,6 +15,7 @@
 
 #include "base/environment.h"
 #include "base/log.h"
+#include "runtime/derived_cache.h"
 #include "runtime/paged_format.h"
 
 namespace onnxlocal {
@@ -93,7 +94,8 @@ Result<fs::path> find_own_provider() {
 
 Result<ExecutionProviderChoice> complete_own_provider(const ExecutionProviderChoice& choice,
                                                       const RuntimeOptions& options,
-                                                      const std::string& model_identity) {
+                                                      const std::string& model_identity,
+                                                      const fs::path& model_file) {
   ExecutionProviderChoice complete = choice;
   if (complete.library.empty()) {
     TRY(complete.library, find_own_provider());
@@ -107,7 +109,7 @@ Result<ExecutionProviderChoice> complete_own_provider(const ExecutionProviderCho
   if (options.cache_folder.empty() || complete.options.contains(kPackedFileOption)) {
     return complete;
   }
-  const fs::path folder = options.cache_folder / "packed";
+  const fs::path folder = options.cache_folder / "packed" / model_identity;
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
@@ -115,9 +117,10 @@ Result<ExecutionProviderChoice> complete_own_provider(const ExecutionProviderCho
                 folder.string(), error.message());
     return complete;
   }
+  tidy_derived_models(folder, model_file);
   // Each instruction set packs in its own way: two that take turns would undo each other's file.
-  const std::string name = fmt::format("{}.{}", model_identity, own_provider_numerics(choice));
-  complete.options.emplace(kPackedFileOption, (folder / name).string());
+  const fs::path file = folder / fmt::format("weights.{}", own_provider_numerics(choice));
+  complete.options.emplace(kPackedFileOption, file.string());
   return complete;
 }
 

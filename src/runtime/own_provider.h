@@ -21,10 +21,12 @@ bool is_own_provider(const ExecutionProviderChoice& choice);
 Result<std::filesystem::path> find_own_provider();
 
 /// The choice with its library and the options that we set for it where the user did not:
-/// threads, and the file of packed weights in the cache folder, named by `model_identity`.
+/// threads, and a file of packed weights in CACHE/packed/`model_identity`. What was packed of
+/// models that are gone, or used long ago, is removed there.
 Result<ExecutionProviderChoice> complete_own_provider(const ExecutionProviderChoice& choice,
                                                       const RuntimeOptions& options,
-                                                      const std::string& model_identity);
+                                                      const std::string& model_identity,
+                                                      const std::filesystem::path& model_file);
 
 /// What decides the bits of its numbers, for the layout's id: the instruction set that is forced,
 /// or else what the processor has of those that the provider chooses by.

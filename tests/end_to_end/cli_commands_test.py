@@ -142,8 +142,8 @@ class Commands(unittest.TestCase):
         report = self.json_of("doctor", "--full", "--port", "0")
         self.assertTrue(report["ok"], report)
         names = [check["name"] for check in report["checks"]]
-        for name in ("processor", "cores", "memory", "ONNX Runtime", "provider cpu", "models folder",
-                     f"model {MODEL}", "default model", "port"):
+        for name in ("processor", "cores", "memory", "ONNX Runtime", "provider onnx-local", "provider cpu",
+                     "models folder", f"model {MODEL}", "default model", "port"):
             self.assertIn(name, names)
         self.assertIn("Nothing is wrong.", self.check(run("doctor")).stdout)
 
@@ -155,6 +155,23 @@ class Commands(unittest.TestCase):
             self.assertGreater(figure, 0, key)
         self.assertIn("tokens/s", self.check(
             run("bench", "--prompt", 16, "--generate", 2, "--repeat", 1)).stdout)
+
+    def test_bench_shows_where_a_steps_time_goes(self):
+        shares = self.json_of("bench", "--profile", "--prompt", 32, "--generate", 4, "--repeat", 1)
+        for steps in ("prefill", "decode"):
+            kinds = [kernel["kind"] for kernel in shares[steps]["kernels"]]
+            self.assertIn("product", kinds)
+            self.assertIn("attention", kinds)
+            self.assertEqual(kinds[-1], "else")
+            self.assertAlmostEqual(sum(k["share"] for k in shares[steps]["kernels"]), 1, delta=0.2)
+
+    def test_our_own_provider_runs_by_default_and_gives_way_with_a_warning(self):
+        done = self.check(run("bench", "--prompt", 16, "--generate", 2, "--repeat", 1))
+        self.assertRegex(done.stdout, r"execution provider +onnx-local")
+        done = self.check(run("bench", "--prompt", 16, "--generate", 2, "--repeat", 1,
+                              variables={"ONNX_LOCAL_EP_LIBRARY": "/nowhere/libonnxlocal_ep.so"}))
+        self.assertRegex(done.stdout, r"execution provider +cpu")
+        self.assertEqual(done.stderr.count("/nowhere/libonnxlocal_ep.so"), 1, done.stderr)
 
     def test_bench_refuses_what_does_not_fit(self):
         self.assertIn("context", self.check(run("bench", "--depth", 9000, "--repeat", 1), 1).stderr)

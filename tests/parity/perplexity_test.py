@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The default model, imported, keeps the GGUF file's values: against llama.cpp's stored reference.
 
-    perplexity_test.py ONNX_LOCAL
+    perplexity_test.py ONNX_LOCAL [EXECUTION_PROVIDERS]
+
+Without providers named, by those that a user gets.
 
 tests/data/perplexity_reference.json was made by make_perplexity_reference.py on the same GGUF file.
 """
@@ -14,6 +16,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = sys.argv.pop(1)
+PROVIDERS = ["--ep", sys.argv.pop(1)] if len(sys.argv) > 1 else []
 DATA = ROOT / "tests" / "data"
 
 
@@ -21,7 +24,7 @@ class DefaultModel(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         done = subprocess.run(
-            [PROGRAM, "perplexity", DATA / "perplexity_text.txt", "--reference",
+            [PROGRAM, *PROVIDERS, "perplexity", DATA / "perplexity_text.txt", "--reference",
              DATA / "perplexity_reference.json", "--json"],
             capture_output=True, text=True, check=True)
         cls.measured = json.loads(done.stdout)
