@@ -4,6 +4,12 @@
 
 namespace onnxlocal::ep {
 
+bool is_head_dim(std::int64_t size) {
+  constexpr std::int64_t kMost = 256;
+  constexpr std::int64_t kStep = 16;
+  return size > 0 && size <= kMost && size % kStep == 0;
+}
+
 HeadsShape read_heads(Ort::ConstKernelInfo info) {
   HeadsShape shape;
   shape.heads = static_cast<std::uint32_t>(integer_attribute(info, "num_heads", 0));
@@ -21,6 +27,9 @@ HeadsShape read_heads(Ort::ConstKernelInfo info) {
 std::string check_rows(const HeadsShape& shape, std::size_t head_dim, std::size_t rows,
                        const TensorView& query, const std::optional<TensorView>& key,
                        const std::optional<TensorView>& value) {
+  if (!is_head_dim(static_cast<std::int64_t>(head_dim))) {
+    return "the query is " + to_text(query.dims) + ", of which no head size can be made";
+  }
   const std::size_t kv_width = shape.kv_heads * head_dim;
   const std::size_t query_width = shape.heads * head_dim + (key ? 0 : 2 * kv_width);
   if (key.has_value() != value.has_value()) return "key and value are given together or not at all";
@@ -56,9 +65,7 @@ std::int64_t head_dim_of(const Graph& graph, const Node& node, std::size_t query
   const auto all_heads = is_packed ? heads + 2 * kv_heads : heads;
   if (width <= 0 || width % all_heads != 0) return 0;
   const auto head_dim = width / all_heads;
-  constexpr std::int64_t kHeadDimMax = 256;
-  constexpr std::int64_t kHeadDimStep = 16;
-  return head_dim % kHeadDimStep == 0 && head_dim <= kHeadDimMax ? head_dim : 0;
+  return is_head_dim(head_dim) ? head_dim : 0;
 }
 
 }  // namespace onnxlocal::ep

@@ -9,6 +9,9 @@
 
 namespace onnxlocal::ep {
 
+/// Whether attention has this size of a head.
+bool is_head_dim(std::int64_t size);
+
 /// The heads of a node as its attributes give them.
 struct HeadsShape {
   std::uint32_t heads = 0;

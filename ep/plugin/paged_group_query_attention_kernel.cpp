@@ -193,9 +193,8 @@ bool can_run_paged(const Graph& /*graph*/, const Node& node) {
   const auto kv_heads = node.integer("kv_num_heads", 0);
   const auto head_dim = node.integer("head_dim", 0);
   const auto layer = node.integer("layer", 0);
-  constexpr std::int64_t kHeadDimMax = 256;
-  return heads > 0 && kv_heads > 0 && heads % kv_heads == 0 && head_dim > 0 && head_dim % 16 == 0 &&
-         head_dim <= kHeadDimMax && layer >= 0 && layer < node.integer("layers", 1);
+  return heads > 0 && kv_heads > 0 && heads % kv_heads == 0 && is_head_dim(head_dim) &&
+         layer >= 0 && layer < node.integer("layers", 1);
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ class ScratchPool {
       const std::scoped_lock lock(mutex_);
       free_.push_back(std::move(scratch));
     } catch (...) {
-      // No memory for the list: the scratch is freed instead.
+      scratch.reset();  // No memory for the list: the scratch is freed instead.
     }
   }
 
