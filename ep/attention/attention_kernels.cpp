@@ -12,8 +12,8 @@ const AttentionKernels& attention_kernels(InstructionSet set) {
     case InstructionSet::kAvx512: return kAvx512Attention;
     case InstructionSet::kAvx512Bf16: return kAvx512Bf16Attention;
 #elif defined(__aarch64__)
-    case InstructionSet::kNeonDot:
-    case InstructionSet::kNeonI8mm: return kNeonAttention;
+    case InstructionSet::kNeonDot: return kNeonDotAttention;
+    case InstructionSet::kNeonI8mm: return kNeonI8mmAttention;
 #endif
     default: return kPortableAttention;
   }

@@ -9,6 +9,7 @@ extern const AttentionKernels kPortableAttention;
 extern const AttentionKernels kAvx2Attention;
 extern const AttentionKernels kAvx512Attention;
 extern const AttentionKernels kAvx512Bf16Attention;
-extern const AttentionKernels kNeonAttention;
+extern const AttentionKernels kNeonDotAttention;
+extern const AttentionKernels kNeonI8mmAttention;
 
 }  // namespace onnxlocal::ep

@@ -64,7 +64,7 @@ struct PortableFloats {
       return static_cast<float>(exact - static_cast<double>(product.lane[i]));
     });
   }
-  /// The larger; b where one is NaN.
+  /// The larger; b, or NaN, where one is NaN.
   static PortableFloats larger(const PortableFloats& a, const PortableFloats& b) {
     return each([&](std::size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
   }
