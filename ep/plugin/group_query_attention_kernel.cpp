@@ -42,6 +42,12 @@ struct Sizes {
   std::vector<std::uint32_t> past;  ///< Tokens before the first row, for each sequence.
 };
 
+/// The present cache.
+struct Cache {
+  float* keys = nullptr;
+  float* values = nullptr;
+};
+
 /// com.microsoft.GroupQueryAttention on float32, with caches that are shared between input and
 /// output or grow. Rows behind a sequence's end (a padded first prompt) hold nothing of use, as in
 /// the stock kernel.
@@ -66,24 +72,24 @@ class GroupQueryAttention final : public SingleKernel {
     const std::array cache_dims{batch, static_cast<std::int64_t>(shape_.kv_heads),
                                 static_cast<std::int64_t>(sizes.capacity),
                                 static_cast<std::int64_t>(sizes.head_dim)};
-    float* const keys = static_cast<float*>(output_of(context, 1, cache_dims));
-    float* const values = static_cast<float*>(output_of(context, 2, cache_dims));
+    const Cache cache{.keys = static_cast<float*>(output_of(context, 1, cache_dims)),
+                      .values = static_cast<float*>(output_of(context, 2, cache_dims))};
     if (sizes.batch * sizes.rows == 0) return ok();
     const auto past = input_of(context, kPastKey);
-    if (past && past->data == keys && sizes.past_capacity != sizes.capacity) {
+    if (past && past->data == cache.keys && sizes.past_capacity != sizes.capacity) {
       return fail("GroupQueryAttention: past_key and present_key are one buffer of two lengths");
     }
 
     ForeignThreads threads(context, resources_.foreign_threads);
     auto scratch = resources_.scratch.take();
-    copy_past(threads, sizes, past, keys);
-    copy_past(threads, sizes, input_of(context, kPastValue), values);
+    copy_past(threads, sizes, past, cache.keys);
+    copy_past(threads, sizes, input_of(context, kPastValue), cache.values);
     const auto split = split_rows<float>(shape_, sizes.head_dim, query, key, value);
     float* const rotated =
         scratch->query.take_floats(sizes.batch * sizes.rows * static_cast<std::size_t>(width))
             .data();
-    append_rows(context, threads, sizes, split, rotated, keys, values);
-    attend(threads, sizes, rotated, keys, values, out, scratch->attention);
+    append_rows(context, threads, sizes, split, rotated, cache);
+    attend(threads, sizes, rotated, cache, out, scratch->attention);
     return ok();
   }
 
@@ -94,10 +100,9 @@ class GroupQueryAttention final : public SingleKernel {
   void copy_past(Parallel& threads, const Sizes& sizes, const std::optional<TensorView>& past,
                  float* present) const;
   void append_rows(OrtKernelContext* context, Parallel& threads, const Sizes& sizes,
-                   const PackedOrApart<float>& split, float* query, float* keys,
-                   float* values) const;
-  void attend(Parallel& threads, const Sizes& sizes, const float* query, const float* keys,
-              const float* values, float* out, std::vector<std::byte>& scratch) const;
+                   const PackedOrApart<float>& split, float* query, const Cache& cache) const;
+  void attend(Parallel& threads, const Sizes& sizes, const float* query, const Cache& cache,
+              float* out, std::vector<std::byte>& scratch) const;
   std::string check_positions(OrtKernelContext* context, const Sizes& sizes) const;
 
   KernelResources& resources_;
@@ -197,7 +202,7 @@ void GroupQueryAttention::copy_past(Parallel& threads, const Sizes& sizes,
 /// Norms and rotates queries and keys, and writes keys and values into the cache.
 void GroupQueryAttention::append_rows(OrtKernelContext* context, Parallel& threads,
                                       const Sizes& sizes, const PackedOrApart<float>& split,
-                                      float* query, float* keys, float* values) const {
+                                      float* query, const Cache& cache) const {
   const auto query_norm = input_of(context, kQueryNorm);
   const auto key_norm = input_of(context, kKeyNorm);
   const std::size_t head_dim = sizes.head_dim;
@@ -227,15 +232,15 @@ void GroupQueryAttention::append_rows(OrtKernelContext* context, Parallel& threa
       const std::size_t place =
           ((sequence * shape_.kv_heads + head) * sizes.capacity + position) * head_dim;
       const std::size_t from = row * split.key_stride + head * head_dim;
-      std::copy_n(split.key + from, head_dim, keys + place);
-      steps.apply(keys + place, key_weight, position);
-      std::copy_n(split.value + from, head_dim, values + place);
+      std::copy_n(split.key + from, head_dim, cache.keys + place);
+      steps.apply(cache.keys + place, key_weight, position);
+      std::copy_n(split.value + from, head_dim, cache.values + place);
     }
   });
 }
 
 void GroupQueryAttention::attend(Parallel& threads, const Sizes& sizes, const float* query,
-                                 const float* keys, const float* values, float* out,
+                                 const Cache& cache, float* out,
                                  std::vector<std::byte>& scratch) const {
   const auto head_dim = static_cast<std::uint32_t>(sizes.head_dim);
   const AttentionShape shape{
@@ -253,8 +258,8 @@ void GroupQueryAttention::attend(Parallel& threads, const Sizes& sizes, const fl
                     .rows = static_cast<std::uint32_t>(sizes.rows),
                     .past = sizes.past[i],
                     .cache = {.type = ForeignCache::Number::kFloat32,
-                              .keys = reinterpret_cast<const std::byte*>(keys + offset),
-                              .values = reinterpret_cast<const std::byte*>(values + offset),
+                              .keys = reinterpret_cast<const std::byte*>(cache.keys + offset),
+                              .values = reinterpret_cast<const std::byte*>(cache.values + offset),
                               .head_stride = head_floats * sizeof(float),
                               .token_stride = sizes.head_dim * sizeof(float)}};
   }

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "plugin/names.h"
 
@@ -21,7 +22,7 @@ std::string lower_case(std::string_view text) {
   return lower;
 }
 
-bool read_threads(std::string_view text, unsigned& threads) {
+bool read_threads(const std::string& text, unsigned& threads) {
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, threads);
   return error == std::errc() && rest == end && threads <= kThreadsMax;
@@ -59,9 +60,12 @@ ProviderOptions read_options(const std::map<std::string, std::string>& entries,
     if (!lower.starts_with(prefix)) continue;
     const std::string name = lower.substr(prefix.size());
     if (!read_option(name, value, options)) {
-      warnings.push_back("the option " + name + "=" + value +
-                         " is not used: known are threads=NUMBER, isa=NAME, packed_file=PATH, "
-                         "mode=whole|single, profile=PATH");
+      std::string warning = "the option ";
+      warning.append(name).append("=").append(value);
+      warning +=
+          " is not used: known are threads=NUMBER, isa=NAME, packed_file=PATH, mode=whole|single, "
+          "profile=PATH";
+      warnings.push_back(std::move(warning));
     }
   }
   if (options.isa.empty()) {

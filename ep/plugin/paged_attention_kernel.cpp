@@ -271,6 +271,7 @@ void PagedAttention::attend(Parallel& threads, const Run& run, const float* quer
   const std::size_t head_bytes = run.shape.head_dim * sizeof(std::uint16_t);
   const std::size_t token_bytes = run.shape.kv_heads * head_bytes;
   std::vector<ForeignSequence> sequences;
+  sequences.reserve(run.batch.sequences());
   for (std::size_t i = 0; i < run.batch.sequences(); ++i) {
     sequences.push_back(
         {.first_row = static_cast<std::uint32_t>(run.batch.starts[i]),

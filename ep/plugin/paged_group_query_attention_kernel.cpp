@@ -78,6 +78,7 @@ class PagedGroupQueryAttention final : public SingleKernel {
         .page_bytes = static_cast<std::size_t>(pages.dims[1]),
         .layer_offset = static_cast<std::size_t>(layer_) * layer_page_bytes(shape_)};
     std::vector<SequenceRows> sequences;
+    sequences.reserve(batch.sequences());
     for (std::size_t i = 0; i < batch.sequences(); ++i) {
       sequences.push_back({.first_row = static_cast<std::uint32_t>(batch.starts[i]),
                            .rows = batch.rows_of(i),
