@@ -32,18 +32,20 @@ class IntegerSteps : public ::testing::Test {
 };
 
 TEST_F(IntegerSteps, SumOverTheLastAxis) {
-  EXPECT_EQ(run({{.kind = Kind::kInput, .rank = 2}, {.kind = Kind::kSum, .a = 0}}), std::nullopt);
+  EXPECT_EQ(run({{.kind = Kind::kInput, .input = 0, .rank = 2}, {.kind = Kind::kSum, .a = 0}}),
+            std::nullopt);
   EXPECT_EQ(last(), (Numbers{3, 2}));
   EXPECT_EQ(last_dims(), (Numbers{2}));
 }
 
 TEST_F(IntegerSteps, KeepTheSummedAxisWhereAsked) {
-  run({{.kind = Kind::kInput, .rank = 2}, {.kind = Kind::kSum, .a = 0, .keeps_axis = true}});
+  run({{.kind = Kind::kInput, .input = 0, .rank = 2},
+       {.kind = Kind::kSum, .a = 0, .keeps_axis = true}});
   EXPECT_EQ(last_dims(), (Numbers{2, 1}));
 }
 
 TEST_F(IntegerSteps, CombineWithAScalarOnEitherSide) {
-  const IntegerStep input{.kind = Kind::kInput, .rank = 2};
+  const IntegerStep input{.kind = Kind::kInput, .input = 0, .rank = 2};
   const IntegerStep ten{.kind = Kind::kConstant, .numbers = {10}, .dims = {}};
   run({input, ten, {.kind = Kind::kSubtract, .a = 1, .b = 0}});
   EXPECT_EQ(last(), (Numbers{9, 9, 9, 9, 9, 10}));
@@ -54,13 +56,15 @@ TEST_F(IntegerSteps, CombineWithAScalarOnEitherSide) {
 
 TEST_F(IntegerSteps, RefuseShapesThatDoNotGoTogether) {
   const IntegerStep two{.kind = Kind::kConstant, .numbers = {1, 2}, .dims = {2}};
-  EXPECT_EQ(run({{.kind = Kind::kInput, .rank = 2}, two, {.kind = Kind::kAdd, .a = 0, .b = 1}}),
+  EXPECT_EQ(run({{.kind = Kind::kInput, .input = 0, .rank = 2},
+                 two,
+                 {.kind = Kind::kAdd, .a = 0, .b = 1}}),
             "integers of shapes [2, 3] and [2] do not go together");
 }
 
 TEST_F(IntegerSteps, GatherFromAShape) {
   const IntegerStep which{.kind = Kind::kConstant, .numbers = {-1}, .dims = {}};
-  run({{.kind = Kind::kInput, .rank = 2},
+  run({{.kind = Kind::kInput, .input = 0, .rank = 2},
        {.kind = Kind::kShape, .a = 0},
        which,
        {.kind = Kind::kGather, .a = 1, .b = 2}});
@@ -70,7 +74,7 @@ TEST_F(IntegerSteps, GatherFromAShape) {
 
 TEST_F(IntegerSteps, RefuseAnIndexOutOfRange) {
   const IntegerStep which{.kind = Kind::kConstant, .numbers = {2}, .dims = {}};
-  EXPECT_EQ(run({{.kind = Kind::kInput, .rank = 2},
+  EXPECT_EQ(run({{.kind = Kind::kInput, .input = 0, .rank = 2},
                  {.kind = Kind::kShape, .a = 0},
                  which,
                  {.kind = Kind::kGather, .a = 1, .b = 2}}),
@@ -78,7 +82,7 @@ TEST_F(IntegerSteps, RefuseAnIndexOutOfRange) {
 }
 
 TEST_F(IntegerSteps, RefuseAnInputOfAnotherRank) {
-  EXPECT_EQ(run({{.kind = Kind::kInput, .rank = 1}}),
+  EXPECT_EQ(run({{.kind = Kind::kInput, .input = 0, .rank = 1}}),
             "integers of shape [2, 3] have not 1 dimensions");
 }
 
@@ -87,16 +91,17 @@ TEST_F(IntegerSteps, ReadNarrowIntegersWhereTheyLie) {
   type = ElementType::kInt32;
   dims = {2};
   data = narrow.data();
-  run({{.kind = Kind::kInput, .rank = 1}, {.kind = Kind::kInsertAxis, .a = 0, .axis = 0}});
+  run({{.kind = Kind::kInput, .input = 0, .rank = 1},
+       {.kind = Kind::kInsertAxis, .a = 0, .axis = 0}});
   EXPECT_EQ(last(), (Numbers{7, -8}));
   EXPECT_EQ(last_dims(), (Numbers{1, 2}));
   EXPECT_EQ(values.back().narrow(), narrow.data());
 }
 
 TEST_F(IntegerSteps, RemoveOnlyAxesOfOne) {
-  EXPECT_EQ(
-      run({{.kind = Kind::kInput, .rank = 2}, {.kind = Kind::kRemoveAxis, .a = 0, .axis = 0}}),
-      "only an axis of 1 can be removed");
+  EXPECT_EQ(run({{.kind = Kind::kInput, .input = 0, .rank = 2},
+                 {.kind = Kind::kRemoveAxis, .a = 0, .axis = 0}}),
+            "only an axis of 1 can be removed");
 }
 
 }  // namespace

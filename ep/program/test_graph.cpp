@@ -71,7 +71,9 @@ class Emitter {
   void embed() {
     if (m_.has_float_embedding) {
       b_.random_floats("table", {m_.vocabulary, m_.hidden}, 0, 1);
-      residual_ = b_.node("Gather", {"table", "input_ids"}, {"embedding"});
+      residual_ = m_.has_outer_embedding
+                      ? b_.input("inputs_embeds", ElementType::kFloat32, {-1, -1, m_.hidden})
+                      : b_.node("Gather", {"table", "input_ids"}, {"embedding"});
     } else {
       const auto parts = matrix("output", m_.vocabulary, m_.hidden, 8, false);
       b_.integers("table_shape", {m_.vocabulary, m_.hidden}, {2});
@@ -332,7 +334,7 @@ class Emitter {
       b_.node("Tanh", {"divided"}, {"bounded"});
       b_.node("Mul", {"bounded", "cap"}, {"logits"});
     }
-    b_.output("logits", ElementType::kFloat32);
+    b_.output("logits", m_.logits_type);
   }
 
   const TinyModel& m_;

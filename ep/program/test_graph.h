@@ -72,7 +72,8 @@ struct TinyModel {
   float embedding_scale = 1, logits_softcap = 0, attention_softcap = 0;
   std::int64_t window = -1;
   std::uint32_t seed = 1;
-  ElementType cache_type = ElementType::kFloat32;
+  ElementType cache_type = ElementType::kFloat32, logits_type = ElementType::kFloat32;
+  bool has_outer_embedding = false;  ///< Input `inputs_embeds` instead of the float table.
 
   /// Inputs: input_ids, and attention_mask, past_key.0 .. (or pages, sequence_starts, past_lengths,
   /// page_table). Outputs: logits for all rows, present_key.0 .. (or pages_out).

@@ -46,6 +46,9 @@ class TinyProgram {
   explicit TinyProgram(const TinyModel& model, unsigned threads = 1)
       : model(model), pool_(threads) {
     model.build(builder_);
+    compile_it();
+  }
+  void compile_it() {
     const auto wanted = choose_instruction_set("").set;
     auto made =
         compile(builder_.graph(),
@@ -55,6 +58,12 @@ class TinyProgram {
       return;
     }
     program_ = std::move(*made);
+  }
+  TinyProgram(const TinyModel& model, const std::function<void(GraphBuilder&)>& add)
+      : model(model), pool_(1) {
+    model.build(builder_);
+    add(builder_);
+    compile_it();
   }
   Graph& graph() { return builder_.graph(); }
   CompiledProgram& program() { return *program_; }
