@@ -327,9 +327,9 @@ TEST_P(AttentionTest, SoftcapsBendScores) {
 }
 
 TEST_P(AttentionTest, BitsDoNotDependOnChunks) {
-  for (const std::uint32_t group : {1U, 3U, 7U}) {
+  for (const std::uint32_t group : {3U, 7U}) {
     const AttentionShape shape = make_shape(64, group);
-    const Sequence sequence = make_sequence(shape, 777, group);
+    const Sequence sequence = make_sequence(shape, 600, group);
     const Numbers whole = attend(set(), shape, {sequence})[0];
     for (const std::uint32_t chunk : {1U, 7U, 32U, 100U, 512U}) {
       EXPECT_TRUE(
