@@ -43,7 +43,7 @@ Descriptor open_locked(const fs::path& path, int mode) {
 
 }  // namespace
 
-Result<FileLock> FileLock::acquire(const fs::path& file, std::stop_token stop,
+Result<FileLock> FileLock::acquire(const fs::path& file, const std::stop_token& stop,
                                    const std::function<void()>& on_wait) {
   Descriptor descriptor(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!descriptor.is_open()) return std::unexpected(lock_error(file, errno));

@@ -19,7 +19,8 @@ class FileLock {
   /// Waits for the lock on `file`, which is made where it is missing and stays where it is; calls
   /// `on_wait` once where somebody holds it. Errors: cancelled, internal (it cannot be made or
   /// locked).
-  static Result<FileLock> acquire(const std::filesystem::path& file, std::stop_token stop = {},
+  static Result<FileLock> acquire(const std::filesystem::path& file,
+                                  const std::stop_token& stop = {},
                                   const std::function<void()>& on_wait = {});
   /// Locks a file or folder that is there, without waiting: alone, or with others who share it.
   /// Empty where it is not there or somebody is in the way.

@@ -172,7 +172,7 @@ TEST_F(FileSystem, AStagedFolderThatIsNotCommittedGoesAway) {
     auto staged = StagedFolder::create(folder_ / "model");
     ASSERT_TRUE(staged);
     std::ofstream(staged->path() / "file") << "1";
-    StagedFolder moved = std::move(*staged);
+    const StagedFolder moved = std::move(*staged);
     EXPECT_TRUE(fs::exists(moved.path()));
   }
   EXPECT_THAT(names(), IsEmpty());

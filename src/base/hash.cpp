@@ -75,7 +75,7 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
   return hash.finish_hex();
 }
 
-Result<std::string> sha256_file(const std::filesystem::path& path, std::stop_token stop,
+Result<std::string> sha256_file(const std::filesystem::path& path, const std::stop_token& stop,
                                 const ProgressSink& progress) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.is_open()) {

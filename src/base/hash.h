@@ -34,7 +34,7 @@ class Sha256 {
 
 std::string sha256_hex(std::span<const std::byte> bytes);
 /// Reads the file in pieces. Errors: not_found, cancelled, internal.
-Result<std::string> sha256_file(const std::filesystem::path& path, std::stop_token stop = {},
+Result<std::string> sha256_file(const std::filesystem::path& path, const std::stop_token& stop = {},
                                 const ProgressSink& progress = {});
 
 /// A fast 64-bit hash for tables in memory (not for files or secrets).

@@ -42,7 +42,7 @@ TEST(Sha256, ReadsAFileAndTellsHowFarItIs) {
   EXPECT_EQ(hash.value_or(""), kMillionA);
   EXPECT_EQ(last_done, 1'000'000U);
 
-  std::stop_source source;
+  const std::stop_source source;
   source.request_stop();
   EXPECT_EQ(sha256_file(path, source.get_token()).error().code, ErrorCode::kCancelled);
   std::filesystem::remove(path);

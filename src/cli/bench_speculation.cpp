@@ -82,7 +82,7 @@ Result<ExitCode> run_speculation_bench(const std::string& what, const std::strin
                                        const MeasureOptions& measure, bool is_json,
                                        const CommandContext& context) {
   TRY(const Asked asked, parse(what));
-  Interrupts interrupts;
+  const Interrupts interrupts;
   ProgressBar bar;
   const std::stop_token stop = interrupts.stop_token();
   TRY(const ModelFolder folder, context.store.resolve(model, stop, bar.sink()));

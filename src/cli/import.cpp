@@ -16,7 +16,7 @@ struct ImportFlags {
 };
 
 Result<ExitCode> run_import(const ImportFlags& flags, bool is_json, const CommandContext& context) {
-  Interrupts interrupts;
+  const Interrupts interrupts;
   ProgressBar bar;
   TRY(const StoredModel model,
       context.store.import(flags.file, flags.name, interrupts.stop_token(), bar.sink()));

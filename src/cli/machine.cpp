@@ -65,7 +65,7 @@ ProcessorInfo parse_processor_info(std::string_view cpuinfo) {
 }
 
 ProcessorInfo processor_info() {
-  std::ifstream file("/proc/cpuinfo");
+  const std::ifstream file("/proc/cpuinfo");
   std::stringstream text;
   text << file.rdbuf();
   return parse_processor_info(text.str());

@@ -23,7 +23,7 @@ std::string progress_line(std::string_view what, std::uint64_t done, std::uint64
                           unsigned columns) {
   // The last column stays free: some terminals begin a new line after it.
   const std::size_t room = columns > 1 ? columns - 1 : 1;
-  const std::string label(what.substr(0, room));
+  std::string label(what.substr(0, room));
   if (total == 0) return label;
   const std::uint64_t shown = std::min(done, total);
   const double share = static_cast<double>(shown) / static_cast<double>(total);
