@@ -3,13 +3,14 @@
 #include <cstddef>
 
 #include "matrix/matrix_product.h"
+#include "matrix/quantize_block.h"
 
 namespace onnxlocal::ep {
 
 /// What a file for one instruction set gives: plain functions, so that nothing inline is compiled
 /// for more than the processor may have.
 struct KernelTable {
-  void (*quantize_row)(const float* x, std::size_t row, const QuantizedRows& out);
+  void (*quantize_blocks)(const QuantizeTask& task);
   void (*multiply_groups)(const PackedMatrix& matrix, const QuantizedRows& x, std::size_t first,
                           std::size_t last, const ProductOutput& output);
 };

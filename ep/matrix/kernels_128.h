@@ -20,8 +20,8 @@ namespace onnxlocal::ep {
 
 template <class Dot>
 struct Kernels128 {
-  static void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) {
-    quantize_row_with(x, row, out, [](const float* block, const BlockSink& sink) {
+  static void quantize_blocks(const QuantizeTask& task) {
+    quantize_with(task, [](const float* block, const BlockSink& sink) {
       float32x4_t values[8];
       uint32x4_t largest = vdupq_n_u32(0);
       unroll<8>([&](auto i) ONNXLOCAL_INLINE {

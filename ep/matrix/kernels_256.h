@@ -18,8 +18,8 @@ namespace onnxlocal::ep {
 
 template <class Dot>
 struct Kernels256 {
-  static void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) {
-    quantize_row_with(x, row, out, [](const float* block, const BlockSink& sink) {
+  static void quantize_blocks(const QuantizeTask& task) {
+    quantize_with(task, [](const float* block, const BlockSink& sink) {
       const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fff'ffff));
       __m256 values[4];
       __m256i largest = _mm256_setzero_si256();

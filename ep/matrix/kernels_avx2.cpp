@@ -33,7 +33,7 @@ struct Avx2Dot {
 
 }  // namespace
 
-const KernelTable kAvx2Kernels{.quantize_row = Kernels256<Avx2Dot>::quantize_row,
+const KernelTable kAvx2Kernels{.quantize_blocks = Kernels256<Avx2Dot>::quantize_blocks,
                                .multiply_groups = multiply_groups_with<Kernels256<Avx2Dot>>};
 
 }  // namespace onnxlocal::ep

@@ -19,8 +19,8 @@ namespace onnxlocal::ep {
 
 namespace {
 
-void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) {
-  quantize_row_with(x, row, out, [](const float* block, const BlockSink& sink) {
+void quantize_blocks(const QuantizeTask& task) {
+  quantize_with(task, [](const float* block, const BlockSink& sink) {
     const __m512 low = _mm512_loadu_ps(block);
     const __m512 high = _mm512_loadu_ps(block + 16);
     const __m512i magnitude = _mm512_set1_epi32(0x7fff'ffff);
@@ -93,6 +93,16 @@ ONNXLOCAL_INLINE inline void fetch_ahead(const ReadAhead& ahead, std::size_t blo
   }
 }
 
+/// Takes the lines that a tile's results go to: another core may have written them last, and a row
+/// of a wide result is a line of its own for each tile.
+ONNXLOCAL_INLINE inline void take_output(const TileOutput& output) {
+  for (std::size_t row = 0; row < output.rows; ++row) {
+    const float* out = output.out + row * output.stride;
+    asm volatile("prefetchw %0" : : "m"(*out));
+    asm volatile("prefetchw %0" : : "m"(out[output.columns - 1]));
+  }
+}
+
 /// The dot products of a block with kCount rows, from row kFirst of the tile on.
 template <int kBits, ZeroPoints kZeros, int kRows, int kFirst, int kCount>
 ONNXLOCAL_INLINE inline void dot_rows(const std::byte* record, const __m512i (&weights)[8],
@@ -121,6 +131,7 @@ struct Avx512 {
   template <int kBits, ZeroPoints kZeros, int kRows>
   static void tile(const TileTask& task) {
     const ProductShape& shape = task.shape;
+    take_output(task.output);
     __m512 sums[kRows];
     unroll<kRows>([&](auto i) ONNXLOCAL_INLINE { sums[i] = _mm512_setzero_ps(); });
     for (std::size_t block = 0; block < shape.blocks; ++block) {
@@ -180,7 +191,7 @@ struct Avx512 {
 
 }  // namespace
 
-const KernelTable kAvx512Kernels{.quantize_row = quantize_row,
+const KernelTable kAvx512Kernels{.quantize_blocks = quantize_blocks,
                                  .multiply_groups = multiply_groups_with<Avx512>};
 
 }  // namespace onnxlocal::ep

@@ -21,7 +21,7 @@ struct AvxVnniDot {
 
 }  // namespace
 
-const KernelTable kAvxVnniKernels{.quantize_row = Kernels256<AvxVnniDot>::quantize_row,
+const KernelTable kAvxVnniKernels{.quantize_blocks = Kernels256<AvxVnniDot>::quantize_blocks,
                                   .multiply_groups = multiply_groups_with<Kernels256<AvxVnniDot>>};
 
 }  // namespace onnxlocal::ep

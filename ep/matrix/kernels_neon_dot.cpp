@@ -33,7 +33,7 @@ struct NeonDot {
 
 }  // namespace
 
-const KernelTable kNeonDotKernels{.quantize_row = Kernels128<NeonDot>::quantize_row,
+const KernelTable kNeonDotKernels{.quantize_blocks = Kernels128<NeonDot>::quantize_blocks,
                                   .multiply_groups = multiply_groups_with<Kernels128<NeonDot>>};
 
 }  // namespace onnxlocal::ep

@@ -53,7 +53,7 @@ struct NeonI8mm {
 
 }  // namespace
 
-const KernelTable kNeonI8mmKernels{.quantize_row = Kernels128<NeonI8mm>::quantize_row,
+const KernelTable kNeonI8mmKernels{.quantize_blocks = Kernels128<NeonI8mm>::quantize_blocks,
                                    .multiply_groups = multiply_groups_with<Kernels128<NeonI8mm>>};
 
 }  // namespace onnxlocal::ep

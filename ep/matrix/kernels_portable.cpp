@@ -13,8 +13,8 @@ namespace onnxlocal::ep {
 
 namespace {
 
-void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) {
-  quantize_row_with(x, row, out, [](const float* block, const BlockSink& sink) {
+void quantize_blocks(const QuantizeTask& task) {
+  quantize_with(task, [](const float* block, const BlockSink& sink) {
     std::uint32_t largest = 0;
     for (std::size_t i = 0; i < kBlockColumns; ++i) {
       largest = std::max(largest, std::bit_cast<std::uint32_t>(block[i]) & 0x7fff'ffffU);
@@ -113,7 +113,7 @@ struct Portable {
 
 }  // namespace
 
-const KernelTable kPortableKernels{.quantize_row = quantize_row,
+const KernelTable kPortableKernels{.quantize_blocks = quantize_blocks,
                                    .multiply_groups = multiply_groups_with<Portable>};
 
 }  // namespace onnxlocal::ep

@@ -93,12 +93,12 @@ void run_case(const Setting& setting, std::byte* memory, const Case& c, double r
   const std::size_t bytes = format.packed_bytes();
   const std::size_t matrices = options.cached ? 1 : std::max<std::size_t>(kMemoryBytes / bytes, 1);
   std::vector<float> x(c.m * c.k, 0.5F);
-  std::vector<float> out(c.m * c.n);
+  Bytes out = make_bytes(c.m * c.n * sizeof(float));
   Bytes rows = make_bytes(quantized_rows_bytes(c.m, c.k));
   const QuantizedRows quantized =
       quantized_rows_over({rows.get(), quantized_rows_bytes(c.m, c.k)}, c.m, c.k);
   ProductOutput output;
-  output.out = Rows{.data = out.data(), .stride = c.n};
+  output.out = Rows{.data = reinterpret_cast<float*>(out.get()), .stride = c.n};
   const std::size_t runs = c.m > 64 ? 30 : std::max<std::size_t>(3 * kMemoryBytes / bytes, 10);
   const double seconds = typical_seconds(runs, [&](std::size_t run) {
     quantize_rows(kernels, pool, ConstRows(x.data(), c.k), quantized);

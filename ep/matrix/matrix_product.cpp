@@ -15,8 +15,9 @@ class TableKernels final : public MatrixKernels {
  public:
   TableKernels(InstructionSet set, const KernelTable& table) : set_(set), table_(table) {}
   InstructionSet set() const override { return set_; }
-  void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) const override {
-    table_.quantize_row(x, row, out);
+  void quantize_blocks(const float* x, std::size_t row, std::size_t first, std::size_t last,
+                       const QuantizedRows& out) const override {
+    table_.quantize_blocks({.x = x, .row = row, .first = first, .last = last, .out = out});
   }
   void multiply_groups(const PackedMatrix& matrix, const QuantizedRows& x, std::size_t first,
                        std::size_t last, const ProductOutput& output) const override {
@@ -162,17 +163,29 @@ void quantize_rows(const MatrixKernels& kernels, Parallel& parallel, ConstRows x
                    const QuantizedRows& out) {
   // Below, waking threads costs more than it saves.
   constexpr std::size_t kValuesPerTask = 16384;
-  const std::size_t rows_per_task =
-      std::max<std::size_t>(kValuesPerTask / std::max<std::size_t>(out.columns, 1), 1);
-  const auto quantize = [&](std::size_t first, std::size_t last) {
-    for (std::size_t row = first; row < last; ++row) {
-      kernels.quantize_row(x.row(row), row, out);
+  const std::size_t blocks = out.blocks();
+  // A tile is one task, since its rows share lines; a few high ones are cut by columns.
+  const std::size_t tiles = divide_up(out.rows, kTileRows);
+  const std::size_t values = std::min(out.rows, kTileRows) * out.columns;
+  const std::size_t parts =
+      tiles >= 2 * parallel.threads()
+          ? 1
+          : std::clamp<std::size_t>(values / kValuesPerTask, 1, 2 * parallel.threads());
+  const std::size_t part_blocks = divide_up(blocks, parts);
+  const auto quantize = [&](std::size_t task) {
+    const std::size_t first_row = task / parts * kTileRows;
+    const std::size_t last_row = std::min(first_row + kTileRows, out.rows);
+    const std::size_t begin = std::min(task % parts * part_blocks, blocks);
+    const std::size_t end = std::min(begin + part_blocks, blocks);
+    for (std::size_t row = first_row; row < last_row; ++row) {
+      kernels.quantize_blocks(x.row(row), row, begin, end, out);
     }
   };
-  if (out.rows <= rows_per_task) return quantize(0, out.rows);
-  parallel.run(divide_up(out.rows, rows_per_task), [&](std::size_t task) {
-    quantize(task * rows_per_task, std::min((task + 1) * rows_per_task, out.rows));
-  });
+  if (out.rows * out.columns <= kValuesPerTask) {
+    for (std::size_t task = 0; task < tiles * parts; ++task) quantize(task);
+  } else {
+    parallel.run(tiles * parts, quantize);
+  }
 }
 
 void multiply(const MatrixKernels& kernels, Parallel& parallel, const PackedMatrix& matrix,

@@ -43,7 +43,12 @@ class MatrixKernels {
   /// Quantizes `x`, [out.columns], into row `row` of `out`. Any finite values; a block of zeros, or
   /// of numbers below 2^-119, has scale 0; infinities and NaNs give NaN scales, so that the results
   /// are NaN and not wrong.
-  virtual void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) const = 0;
+  void quantize_row(const float* x, std::size_t row, const QuantizedRows& out) const {
+    quantize_blocks(x, row, 0, out.blocks(), out);
+  }
+  /// The same for its blocks of 32 columns [first, last) alone; `x` begins with the row.
+  virtual void quantize_blocks(const float* x, std::size_t row, std::size_t first, std::size_t last,
+                               const QuantizedRows& out) const = 0;
   /// The products of all rows of `x` with the matrix's groups [first, last).
   virtual void multiply_groups(const PackedMatrix& matrix, const QuantizedRows& x,
                                std::size_t first, std::size_t last,

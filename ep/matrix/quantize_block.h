@@ -44,25 +44,35 @@ struct BlockSink {
   }
 };
 
+/// Blocks [first, last) of a row: where a kernel's quantize_blocks goes.
+struct QuantizeTask {
+  const float* x;
+  std::size_t row;
+  std::size_t first;
+  std::size_t last;
+  const QuantizedRows& out;
+};
+
 /// quantize(block, sink) quantizes 32 floats. `Quantize` is a type of one file alone.
 template <class Quantize>
-static inline void quantize_row_with(const float* x, std::size_t row, const QuantizedRows& out,
-                                     Quantize quantize) {
-  const std::size_t blocks = out.blocks();
-  const RowPlace place = place_of(out.data, out.rows, blocks, row);
-  for (std::size_t block = 0; block < blocks; ++block) {
+static inline void quantize_with(const QuantizeTask& task, Quantize quantize) {
+  const QuantizedRows& out = task.out;
+  const RowPlace place =
+      place_of(out.data, out.rows, (out.columns + kBlockColumns - 1) / kBlockColumns, task.row);
+  for (std::size_t block = task.first; block < task.last; ++block) {
     const RecordView<std::byte> record{
         .data = place.record + block * place.height * kRecordBytesPerRow, .height = place.height};
     const auto sink = [&](std::size_t at) {
       return BlockSink{
           .values = reinterpret_cast<std::int8_t*>(record.values(at)), .record = record, .row = at};
     };
+    const float* x = task.x + block * kBlockColumns;
     const std::size_t left = out.columns - block * kBlockColumns;
     if (left >= kBlockColumns) {
-      quantize(x + block * kBlockColumns, sink(place.row));
+      quantize(x, sink(place.row));
     } else {
       float tail[kBlockColumns] = {};
-      std::memcpy(tail, x + block * kBlockColumns, left * sizeof(float));
+      std::memcpy(tail, x, left * sizeof(float));
       quantize(tail, sink(place.row));
     }
     for (std::size_t fill = place.row + 1; place.is_last && fill < place.height; ++fill) {
