@@ -1,6 +1,7 @@
 #include "program/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace onnxlocal::ep {
 
@@ -52,7 +53,8 @@ std::string plan_buffers(Program& program, std::vector<Slot>& slots) {
   for (std::size_t i = 0; i < lives.size(); ++i) {
     if (lives[i].is_used && program.buffers[i].output == kNone) order.push_back(i);
   }
-  std::ranges::stable_sort(order, {}, [&](std::size_t buffer) { return lives[buffer].first; });
+  std::ranges::sort(order, {},
+                    [&](std::size_t buffer) { return std::pair(lives[buffer].first, buffer); });
   std::vector<std::size_t> free_from;  // For each slot, the instruction after its last reader.
   for (const auto index : order) {
     auto& buffer = program.buffers[index];
