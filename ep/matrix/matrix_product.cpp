@@ -162,7 +162,7 @@ const MatrixKernels& matrix_kernels(InstructionSet set) {
 void quantize_rows(const MatrixKernels& kernels, Parallel& parallel, ConstRows x,
                    const QuantizedRows& out) {
   // Below, waking threads costs more than it saves.
-  constexpr std::size_t kValuesPerTask = 16384;
+  constexpr std::size_t kValuesPerTask = 4096;
   const std::size_t blocks = out.blocks();
   // A tile is one task, since its rows share lines; a few high ones are cut by columns.
   const std::size_t tiles = divide_up(out.rows, kTileRows);
