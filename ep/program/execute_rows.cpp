@@ -156,31 +156,29 @@ Executor::Problem Executor::rotate(const Instruction& instruction) {
 void Executor::norm(const Instruction& instruction) {
   const auto a = at(instruction.a);
   const auto out = at(instruction.out);
+  const auto rows = rows_of(instruction.out);
   const auto* weights = weights_.vector(instruction.vector);
   const std::size_t width = instruction.out.width;
   const float epsilon = instruction.number;
-  const auto quantized =
-      instruction.quantized ? quantized_at(instruction.quantized) : QuantizedRows{};
-  const auto quantize = [&](std::size_t row) {
-    if (instruction.quantized) matrices_.quantize_row(out.row(row), row, quantized);
-  };
   if (instruction.op == Op::kAddNorm) {
     const auto b = at(instruction.b);
     const auto sum = at(instruction.sum);
-    for_rows(rows_of(instruction.out), width, [&](std::size_t row) {
+    for_rows(rows, width, [&](std::size_t row) {
       row_kernels_.add_rms_norm(a.row(row), b.row(row), weights, epsilon, width, sum.row(row),
                                 out.row(row));
-      quantize(row);
     });
-    return;
+  } else {
+    for_rows(rows, width, [&](std::size_t row) {
+      for (std::size_t first = 0; first < width; first += instruction.group) {
+        row_kernels_.rms_norm(a.row(row) + first, weights, epsilon, instruction.group,
+                              out.row(row) + first);
+      }
+    });
   }
-  for_rows(rows_of(instruction.out), width, [&](std::size_t row) {
-    for (std::size_t first = 0; first < width; first += instruction.group) {
-      row_kernels_.rms_norm(a.row(row) + first, weights, epsilon, instruction.group,
-                            out.row(row) + first);
-    }
-    quantize(row);
-  });
+  // Not row by row above: the rows of a tile share cache lines, and belong to one thread.
+  if (instruction.quantized) {
+    quantize_rows(matrices_, pool_, out, quantized_at(instruction.quantized));
+  }
 }
 
 void Executor::layer_norm(const Instruction& instruction) {

@@ -132,7 +132,8 @@ std::optional<Lowering::RowValue> Lowering::skip_sum(const Node& node, std::size
     problem = "its two inputs are not rows of one shape";
     return std::nullopt;
   }
-  if ((problem = refuse_used(node, {1, 2}))) return std::nullopt;
+  problem = refuse_used(node, {1, 2});
+  if (problem) return std::nullopt;
   auto sum = new_rows(a->view.width, a->space);
   auto& add = emit(Op::kAdd);
   add.a = a->view;

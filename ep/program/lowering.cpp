@@ -20,7 +20,7 @@ bool is_integer(ElementType type) {
 
 Lowering::Method Lowering::method_for(const Node& node) {
   using Key = std::pair<std::string_view, std::string_view>;
-  static const std::map<Key, Method> kMethods = {
+  static const std::map<Key, Method> methods = {
       {{"", "Add"}, &Lowering::lower_add},
       {{"", "Sub"}, &Lowering::lower_subtract},
       {{"", "Mul"}, &Lowering::lower_multiply},
@@ -54,8 +54,8 @@ Lowering::Method Lowering::method_for(const Node& node) {
       {{kMicrosoft, "GroupQueryAttention"}, &Lowering::lower_group_query},
       {{kOwn, "PagedGroupQueryAttention"}, &Lowering::lower_paged_group_query},
   };
-  const auto found = kMethods.find(Key(node.domain, node.op));
-  return found == kMethods.end() ? nullptr : found->second;
+  const auto found = methods.find(Key(node.domain, node.op));
+  return found == methods.end() ? nullptr : found->second;
 }
 
 std::expected<Program, std::string> Lowering::run() {
