@@ -23,12 +23,12 @@ OrtStatus* create_kernel(void* state, const OrtKernelInfo* info, OrtKernelImpl**
 }  // namespace
 
 std::span<const KernelEntry* const> kernel_entries() {
-  static const std::array kEntries{
+  static const std::array entries{
       &group_query_attention_entry(), &matmul_nbits_entry(),
       &paged_attention_entry(),       &paged_group_query_attention_entry(),
       &simplified_layer_norm_entry(), &skip_simplified_layer_norm_entry(),
   };
-  return kEntries;
+  return entries;
 }
 
 Ort::KernelRegistry make_kernel_registry() {

@@ -7,6 +7,8 @@
 
 #define ONNXLOCAL_EXPORT __attribute__((visibility("default")))
 
+// ONNX Runtime gave them their names.
+// NOLINTBEGIN(readability-identifier-naming)
 extern "C" {
 
 ONNXLOCAL_EXPORT OrtStatus* CreateEpFactories(const char* /*registration_name*/,
@@ -30,3 +32,4 @@ ONNXLOCAL_EXPORT OrtStatus* ReleaseEpFactory(OrtEpFactory* factory) {
   return nullptr;
 }
 }
+// NOLINTEND(readability-identifier-naming)

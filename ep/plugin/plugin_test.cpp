@@ -4,10 +4,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "cpu/instruction_set.h"
 #include "plugin/names.h"
+#include "plugin/test_attention.h"
 #include "plugin/test_graph.h"
 
 #include <gmock/gmock.h>
@@ -24,11 +28,11 @@ using testing::Not;
 constexpr auto kFloat = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
 constexpr std::int64_t kWidth = 64;
 
-/// A product and a norm: what single nodes of both kinds look like.
+/// A product and a norm: no decoder, so they are taken one by one.
 TestGraph small_graph() {
   TestGraph graph;
-  graph.input("x", kFloat, {-1, kWidth});
-  graph.output("y", kFloat, {-1, kWidth});
+  graph.input("x", kFloat, {-1, -1, kWidth});
+  graph.output("y", kFloat, {-1, -1, kWidth});
   graph.constant("b", TestTensor::of({kWidth, 2, 16}, random_bytes(kWidth * 32, 1)));
   graph.constant("s", TestTensor::of({kWidth * 2}, random_floats(kWidth * 2, 2, 0.01F)));
   graph.constant("w", TestTensor::of({kWidth}, random_floats(kWidth, 3)));
@@ -43,7 +47,7 @@ TestGraph small_graph() {
 }
 
 TestTensor rows(std::int64_t count, std::uint64_t seed) {
-  return TestTensor::of({count, kWidth},
+  return TestTensor::of({1, count, kWidth},
                         random_floats(static_cast<std::size_t>(count * kWidth), seed));
 }
 
@@ -64,9 +68,8 @@ TEST(Plugin, OffersTheProcessorAsADevice) {
   EXPECT_EQ(ours->Device().Type(), OrtHardwareDeviceType_CPU);
 }
 
-TEST(Plugin, TakesNodesOneByOneWhereItIsTold) {
-  const Ort::Session session =
-      small_graph().session(TestRuntime::instance().ours({{"mode", "single"}}));
+TEST(Plugin, TakesNodesOneByOneWhereTheGraphIsNoDecoder) {
+  const Ort::Session session = small_graph().session(TestRuntime::instance().ours());
   EXPECT_EQ(our_nodes(session),
             (std::map<std::string, int>{{"MatMulNBits", 1}, {"SimplifiedLayerNormalization", 1}}));
 }
@@ -121,6 +124,68 @@ TEST(Plugin, PacksAtOnceAndSaysSoWherePrepackingIsDisabled) {
   EXPECT_EQ(run(session, input).at("y").bytes, run(expected, input).at("y").bytes);
 }
 
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// A product and attention over no past: what is run as a whole.
+TestGraph small_decoder(const Heads& heads) {
+  TestGraph graph;
+  graph.input("x", kFloat, {-1, -1, kWidth});
+  const auto outputs = static_cast<std::size_t>(heads.packed_width());
+  graph.constant("b", TestTensor::of({heads.packed_width(), 2, 16}, random_bytes(outputs * 32, 1)));
+  graph.constant("s",
+                 TestTensor::of({heads.packed_width() * 2}, random_floats(outputs * 2, 2, 0.01F)));
+  graph.node("MatMulNBits", "com.microsoft", {"x", "b", "s"}, {"q"},
+             {{"N", heads.packed_width()},
+              {"K", kWidth},
+              {"bits", std::int64_t{4}},
+              {"block_size", std::int64_t{32}}});
+  for (const char* name : {"pk", "pv", "ok", "ov"}) {
+    const std::vector<std::int64_t> dims{-1, heads.kv_heads, -1, heads.head_dim};
+    if (name[0] == 'p') graph.input(name, kFloat, dims);
+    if (name[0] == 'o') graph.output(name, kFloat, dims);
+  }
+  graph.input("lengths", ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32, {-1});
+  graph.input("total", ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32, {});
+  graph.output("y", kFloat, {-1, -1, heads.width()});
+  graph.node("GroupQueryAttention", "com.microsoft", {"q", "", "", "pk", "pv", "lengths", "total"},
+             {"y", "ok", "ov"}, attributes_of(heads));
+  return graph;
+}
+
+TEST(Plugin, KeepsPackedWeightsAndAProfileWhereTheOptionsSay) {
+  auto& runtime = TestRuntime::instance();
+  const std::filesystem::path folder(testing::TempDir());
+  const std::filesystem::path packed = folder / "ep_plugin_test.packed";
+  const std::filesystem::path profile = folder / "ep_plugin_test.profile";
+  std::filesystem::remove(packed);
+  std::filesystem::remove(profile);
+  const std::map<std::string, std::string> options{{"packed_file", packed.string()},
+                                                   {"profile", profile.string()}};
+  const Heads heads{.rotates = false};
+  const Tensors input{{"x", rows(3, 9)},
+                      {"pk", no_past(heads, 1)},
+                      {"pv", no_past(heads, 1)},
+                      {"lengths", TestTensor::of<std::int32_t>({1}, {2})},
+                      {"total", TestTensor::of<std::int32_t>({}, {3})}};
+  std::vector<std::byte> first;
+  {
+    Ort::Session session = small_decoder(heads).session(runtime.ours(options));
+    first = run(session, input).at("y").bytes;
+  }
+  ASSERT_TRUE(std::filesystem::exists(packed));
+  EXPECT_THAT(text_of(profile), HasSubstr("\"kind\":\"product\""));
+  runtime.take_log();
+  Ort::Session session = small_decoder(heads).session(runtime.ours(options));
+  EXPECT_THAT(runtime.take_log(),
+              Not(Contains(AllOf(testing::StartsWith(kProviderName), HasSubstr("packed")))));
+  EXPECT_EQ(run(session, input).at("y").bytes, first);
+  std::filesystem::remove(packed);
+  std::filesystem::remove(profile);
+}
+
 TEST(Plugin, StaysSilentWhereAllIsWell) {
   EXPECT_THAT(log_of_session({{"mode", "single"}}), Not(Contains(HasSubstr("is not used"))));
 }
@@ -128,7 +193,7 @@ TEST(Plugin, StaysSilentWhereAllIsWell) {
 TEST(Plugin, RunsSeveralSessionsAndSeveralRunsOfEachAtOnce) {
   auto& runtime = TestRuntime::instance();
   Ort::Session first = small_graph().session(runtime.ours({{"mode", "single"}}));
-  Ort::Session second = small_graph().session(runtime.ours({{"mode", "whole"}}));
+  Ort::Session second = small_graph().session(runtime.ours());
   constexpr int kThreads = 6;
   constexpr int kRuns = 40;
   std::vector<std::vector<std::byte>> expected;
