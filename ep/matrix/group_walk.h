@@ -103,7 +103,7 @@ void walk_groups(const PackedMatrix& matrix, const QuantizedRows& x, std::size_t
               is_last ? ahead : ReadAhead{.first = end, .end = end, .next = nullptr, .step = 0},
           .rows = x.data + tile_offset(row, blocks),
           .output = {
-              .out = output.out.data + row * output.out.stride + column - output.first_column,
+              .out = output.out.data + row * output.out.stride + (column - output.first_column),
               .stride = output.out.stride,
               .rows = is_last ? x.rows - row : kTileRows,
               .columns = left < kLanes ? left : kLanes,

@@ -93,16 +93,6 @@ ONNXLOCAL_INLINE inline void fetch_ahead(const ReadAhead& ahead, std::size_t blo
   }
 }
 
-/// Takes the lines that a tile's results go to: another core may have written them last, and a row
-/// of a wide result is a line of its own for each tile.
-ONNXLOCAL_INLINE inline void take_output(const TileOutput& output) {
-  for (std::size_t row = 0; row < output.rows; ++row) {
-    const float* out = output.out + row * output.stride;
-    asm volatile("prefetchw %0" : : "m"(*out));
-    asm volatile("prefetchw %0" : : "m"(out[output.columns - 1]));
-  }
-}
-
 /// The dot products of a block with kCount rows, from row kFirst of the tile on.
 template <int kBits, ZeroPoints kZeros, int kRows, int kFirst, int kCount>
 ONNXLOCAL_INLINE inline void dot_rows(const std::byte* record, const __m512i (&weights)[8],
@@ -131,7 +121,6 @@ struct Avx512 {
   template <int kBits, ZeroPoints kZeros, int kRows>
   static void tile(const TileTask& task) {
     const ProductShape& shape = task.shape;
-    take_output(task.output);
     __m512 sums[kRows];
     unroll<kRows>([&](auto i) ONNXLOCAL_INLINE { sums[i] = _mm512_setzero_ps(); });
     for (std::size_t block = 0; block < shape.blocks; ++block) {
