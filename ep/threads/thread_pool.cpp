@@ -20,6 +20,8 @@ namespace {
 
 /// About 20 us: longer than the gaps inside a step, shorter than anybody notices.
 constexpr unsigned kSpins = 4000;
+/// Of the gate: workers may enter the run. The bits below count those inside.
+constexpr std::uint32_t kOpen = 0x8000'0000U;
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -97,13 +99,33 @@ void ThreadPool::run(std::size_t tasks, TaskRef body) {
   body_ = &body;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<std::uint32_t>(workers_.size()), std::memory_order_relaxed);
+  gate_.store(kOpen, std::memory_order_release);
   // Sequentially consistent, as the sleeper's count and check are: one of the two sees the other.
   generation_.fetch_add(1);
   if (sleeping_.load() != 0) generation_.notify_all();
   take_tasks(body, tasks);
-  // Workers are inside a task or about to see that none is left.
-  while (busy_.load(std::memory_order_acquire) != 0) pause_briefly();
+  // No task is left to begin. Those inside are in their last one, unless the system has put them
+  // aside: then they get this thread's time.
+  gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
+  for (unsigned i = 0; gate_.load(std::memory_order_acquire) != 0; ++i) {
+    if (i < kSpins) {
+      pause_briefly();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void ThreadPool::enter_run() {
+  std::uint32_t gate = gate_.load(std::memory_order_relaxed);
+  while ((gate & kOpen) != 0) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire,
+                                    std::memory_order_relaxed)) {
+      take_tasks(*body_, tasks_);
+      gate_.fetch_sub(1, std::memory_order_release);
+      return;
+    }
+  }
 }
 
 bool ThreadPool::spin_for_run(std::uint32_t seen) const {
@@ -122,11 +144,11 @@ void ThreadPool::work() {
       generation_.wait(seen);
       sleeping_.fetch_sub(1);
     }
-    if (generation_.load(std::memory_order_acquire) == seen) continue;
+    const std::uint32_t generation = generation_.load(std::memory_order_acquire);
+    if (generation == seen) continue;
     if (stop_.load()) return;
-    ++seen;
-    take_tasks(*body_, tasks_);
-    busy_.fetch_sub(1, std::memory_order_release);
+    seen = generation;
+    enter_run();
   }
 }
 

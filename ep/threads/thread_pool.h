@@ -33,14 +33,17 @@ class ThreadPool final : public Parallel {
   void work();
   void take_tasks(const TaskRef& body, std::size_t tasks);
   bool spin_for_run(std::uint32_t seen) const;
+  void enter_run();
 
   std::mutex turn_;
-  // A run is published by adding 1 to generation_, after the three above it were written.
+  // Written while the gate is closed and nobody is inside.
   const TaskRef* body_ = nullptr;
   std::size_t tasks_ = 0;
   alignas(64) std::atomic<std::size_t> next_{0};
-  alignas(64) std::atomic<std::uint32_t> generation_{0};
-  alignas(64) std::atomic<std::uint32_t> busy_{0};  ///< Workers that have not left the run.
+  /// kOpen, and how many workers are inside the run. A worker that the system has put aside before
+  /// it entered is not waited for: on a busy machine that would cost a time slice for each run.
+  alignas(64) std::atomic<std::uint32_t> gate_{0};
+  alignas(64) std::atomic<std::uint32_t> generation_{0};  ///< Rises by 1 with each run.
   alignas(64) std::atomic<std::uint32_t> sleeping_{0};
   std::atomic<bool> stop_{false};
   std::vector<std::jthread> workers_;
