@@ -33,6 +33,14 @@ class Serve(unittest.TestCase):
                 code, errors = server.stop(number)
                 self.assertEqual(code, 0, errors)
 
+    def test_health_names_the_execution_provider(self):
+        for arguments, provider in (((), "onnx-local"), (("--ep", "cpu"), "cpu")):
+            with Server(*arguments) as server:
+                server.wait_until_ready()
+                _, health = server.get("/health")
+                self.assertEqual(health["providers"], [provider])
+                self.assertEqual(health["warnings"], [])
+
     def test_a_port_in_use_is_named_with_what_to_do(self):
         with Server() as server:
             port = server.url.rsplit(":", 1)[1]
