@@ -1,5 +1,7 @@
 #include "cli/bench_profile.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 #include <vector>

@@ -73,7 +73,7 @@ bool keeps_rows_apart(std::string_view op) {
   return kOps.contains(op);
 }
 
-/// Drops the nodes that no output needs; true where the value is still computed or read.
+/// Drops the nodes that no output needs.
 void drop_dead_nodes(onnx::GraphProto& graph) {
   std::unordered_map<std::string, int> producers;
   for (int i = 0; i < graph.node_size(); ++i) {

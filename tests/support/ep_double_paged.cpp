@@ -3,6 +3,7 @@
 // be (double precision, rows of bf16 in a page), so that the paged graph and its decoder are tested
 // where ep/ is not built.
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
