@@ -25,9 +25,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (now <= 0) break;
     written += static_cast<std::size_t>(now);
   }
+  std::string path("/proc/self/fd/");
+  path += std::to_string(file);
   std::string problem;
-  const auto opened =
-      open_packed_file("/proc/self/fd/" + std::to_string(file), {&entry, 1}, problem);
+  const auto opened = open_packed_file(path, {&entry, 1}, problem);
   close(file);
   const PackedLayout layout = layout_packed_file({&entry, 1});
   if (opened == nullptr) {
