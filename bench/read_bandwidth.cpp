@@ -3,10 +3,11 @@
 
 #include <algorithm>
 #include <barrier>
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
+#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -29,7 +30,8 @@ std::uint64_t sum_of(const std::uint64_t* data, std::size_t count) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int wanted = argc > 1 ? std::atoi(argv[1]) : 0;
+  int wanted = 0;
+  if (argc > 1) std::from_chars(argv[1], argv[1] + std::strlen(argv[1]), wanted);
   const auto threads = static_cast<std::size_t>(
       wanted > 0 ? wanted : static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U)));
   const std::vector<std::uint64_t> data(kBytes / sizeof(std::uint64_t), 1);

@@ -22,11 +22,11 @@ struct MeasureOptions {
 };
 
 struct Measurement {
-  double load_ms = 0;                ///< Model and tokenizer, files in the page cache.
-  double model_load_ms = 0;          ///< The model alone; the tokenizer loads beside it.
-  double first_token_ms = 0;         ///< A 16-token prompt in an empty slot, to its first token.
-  double prefill_tokens_per_s = 0;   ///< One prompt.
-  double decode_tokens_per_s = 0;    ///< All streams together.
+  double load_ms = 0;               ///< Model and tokenizer, files in the page cache.
+  double model_load_ms = 0;         ///< The model alone; the tokenizer loads beside it.
+  double first_token_ms = 0;        ///< A 16-token prompt in an empty slot, to its first token.
+  double prefill_tokens_per_s = 0;  ///< One prompt.
+  double decode_tokens_per_s = 0;   ///< All streams together.
   /// Several streams, from their prompts to their last tokens: tokens read and generated.
   double total_tokens_per_s = 0;
   std::uint64_t resident_bytes = 0;  ///< Of this process, at the end.
