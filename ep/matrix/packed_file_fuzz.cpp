@@ -12,11 +12,8 @@
 // can be read.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace onnxlocal::ep;
-  PackedEntry entry;
-  entry.name = "a";
-  entry.origin = "b";
-  entry.format.rows = 16;
-  entry.format.columns = 32;
+  const PackedEntry entry{
+      .name = "a", .origin = "b", .format = MatrixFormat{.rows = 16, .columns = 32}};
   const int file = memfd_create("input", MFD_CLOEXEC);
   if (file < 0) return 0;
   std::size_t written = 0;
