@@ -11,7 +11,7 @@ import unittest
 
 REPOSITORY = pathlib.Path(sys.argv.pop(1)).resolve()
 PROMISES = (REPOSITORY / "docs" / "promises.md").read_text().split("\n## ", 1)[1]
-FOLDERS = ["src", "tests"]
+FOLDERS = ["src", "tests", "ep"]
 
 
 def written_tests():
