@@ -86,7 +86,8 @@ Executor::Problem Executor::prepare_caches(const Attention& attention,
     auto* to = outputs_[static_cast<std::size_t>(present)];
     if (past == kNone) continue;
     const auto* from = static_cast<const std::byte*>(inputs[static_cast<std::size_t>(past)].data);
-    if (from == to) continue;
+    // A cache that grows begins with none at all.
+    if (from == to || from == nullptr) continue;
     for (std::size_t i = 0; i < batch.sequences.size(); ++i) {
       for (std::size_t head = 0; head < shape.kv_heads; ++head) {
         const std::size_t line = i * shape.kv_heads + head;
