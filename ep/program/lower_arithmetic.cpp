@@ -167,17 +167,13 @@ Problem Lowering::lower_skip_norm(const Node& node) {
   return std::nullopt;
 }
 
-Problem Lowering::lower_layer_norm(const Node& node) {
-  const auto x = plain_rows(node.input(0));
-  if (!x) return kNoRows;
-  if (!is_last_axis(node)) return "it norms another axis than the last";
-  if (auto problem = refuse_used(node, {1, 2})) return problem;
-  const auto weights = vector(node.input(1), x->view.width);
-  const auto bias = vector(node.input(2), x->view.width);
-  if (weights == kNone || (bias == kNone && node.input(2) != kNoValue)) {
+Problem Lowering::norm_with_bias(const Node& node, const RowValue& x, std::size_t weight) {
+  const auto weights = vector(node.input(weight), x.view.width);
+  const auto bias = vector(node.input(weight + 1), x.view.width);
+  if (weights == kNone || (bias == kNone && node.input(weight + 1) != kNoValue)) {
     return "its weight or its bias is not one constant number for each column";
   }
-  const auto made = emit_unary(Op::kLayerNorm, *x);
+  const auto made = emit_unary(Op::kLayerNorm, x);
   auto& norm = program_.instructions.back();
   norm.vector = weights;
   norm.vector_b = bias;
@@ -186,22 +182,19 @@ Problem Lowering::lower_layer_norm(const Node& node) {
   return std::nullopt;
 }
 
+Problem Lowering::lower_layer_norm(const Node& node) {
+  const auto x = plain_rows(node.input(0));
+  if (!x) return kNoRows;
+  if (!is_last_axis(node)) return "it norms another axis than the last";
+  if (auto problem = refuse_used(node, {1, 2})) return problem;
+  return norm_with_bias(node, *x, 1);
+}
+
 Problem Lowering::lower_skip_layer_norm(const Node& node) {
   Problem problem;
   const auto sum = skip_sum(node, 4, problem);
   if (!sum) return problem;
-  const auto weights = vector(node.input(2), sum->view.width);
-  const auto bias = vector(node.input(3), sum->view.width);
-  if (weights == kNone || (bias == kNone && node.input(3) != kNoValue)) {
-    return "its weight or its bias is not one constant number for each column";
-  }
-  const auto made = emit_unary(Op::kLayerNorm, *sum);
-  auto& norm = program_.instructions.back();
-  norm.vector = weights;
-  norm.vector_b = bias;
-  norm.number = node.number("epsilon", 1e-5F);
-  define(node.output(0), made);
-  return std::nullopt;
+  return norm_with_bias(node, *sum, 2);
 }
 
 Problem Lowering::lower_sigmoid(const Node& node) {

@@ -89,6 +89,8 @@ class Lowering {
   Problem lower_skip_norm(const Node& node);
   Problem lower_layer_norm(const Node& node);
   Problem lower_skip_layer_norm(const Node& node);
+  /// The end of both: input `weight` is the weight, the one behind it the bias.
+  Problem norm_with_bias(const Node& node, const RowValue& x, std::size_t weight);
   std::optional<RowValue> skip_sum(const Node& node, std::size_t bias_input, Problem& problem);
   Problem lower_sigmoid(const Node& node);
   Problem lower_tanh(const Node& node);

@@ -32,7 +32,7 @@ std::string to_text(const ServeBanner& banner) {
       "  ANTHROPIC_BASE_URL={} ANTHROPIC_API_KEY=local ANTHROPIC_MODEL={} \\\n"
       "  CLAUDE_CODE_MAX_CONTEXT_TOKENS={} CLAUDE_CODE_MAX_OUTPUT_TOKENS={} \\\n"
       "  CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 CLAUDE_CODE_ATTRIBUTION_HEADER=0 \\\n"
-      "  claude --bare -p \"Say hello.\"\n\n"
+      "  claude --bare -p \"What is 2 + 2?\"\n\n"
       "Ctrl-C stops the server.\n",
       banner.url, model, context, claude_output_tokens(context));
   return text;
