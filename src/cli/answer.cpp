@@ -76,6 +76,7 @@ std::string_view to_string(StopReason reason) {
     case StopReason::kTokensMax: return "max_tokens";
     case StopReason::kStopString: return "stop_sequence";
     case StopReason::kContextFull: return "context_full";
+    case StopReason::kToolUse: return "tool_use";
   }
   return "end_turn";
 }

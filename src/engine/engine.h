@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,7 +12,9 @@
 #include "base/deadline.h"
 #include "base/result.h"
 #include "base/strong_id.h"
+#include "engine/constraint.h"
 #include "generation/event.h"
+#include "generation/request.h"
 #include "generation/sampling.h"
 #include "generation/token.h"
 #include "runtime/decoder.h"
@@ -23,6 +26,12 @@ struct SequenceTag;
 /// One running generation, never reused within an engine.
 using SequenceId = StrongId<SequenceTag, std::uint64_t>;
 
+/// Asks the prefix cache to keep the first `tokens` of the prompt for a while.
+struct PrefixPin {
+  std::uint32_t tokens = 0;
+  std::chrono::seconds ttl{300};
+};
+
 /// What the engine needs to know of one generation.
 struct SequenceRequest {
   std::vector<TokenId> prompt;  ///< At least one token.
@@ -33,6 +42,14 @@ struct SequenceRequest {
   bool ignore_end_tokens = false;    ///< For benches: goes on to `tokens_max`.
   bool use_prefix_cache = true;
   std::string cache_scope;
+  /// What the output is held to; null where it is free.
+  std::unique_ptr<TokenConstraint> constraint = nullptr;
+  /// Special tokens whose content shows in the text (others have none): a model's own marks of
+  /// thinking and calls.
+  std::vector<TokenId> visible_tokens = {};
+  Priority priority = Priority::kLive;
+  std::vector<PrefixPin> pins = {};
+  std::string agent = {};  ///< See `GenerationRequest::agent`.
 };
 
 /// Who guesses tokens ahead, for the model to verify several in one step. What comes out is the

@@ -19,7 +19,7 @@ std::string text_of(const Message& message) {
   std::string text;
   for (const ContentBlock& block : message.content) {
     if (!text.empty()) text += '\n';
-    text += std::get<TextBlock>(block).text;
+    if (const auto* written = std::get_if<TextBlock>(&block)) text += written->text;
   }
   return text;
 }

@@ -27,7 +27,7 @@ class NativeMessages {
       std::string& text = texts_.emplace_back();
       for (std::size_t i = 0; i < message.content.size(); ++i) {
         text += i == 0 ? "" : "\n";
-        text += std::get<TextBlock>(message.content[i]).text;
+        if (const auto* block = std::get_if<TextBlock>(&message.content[i])) text += block->text;
       }
       messages_.push_back({native_role(message.role), native::slice(text)});
     }

@@ -11,9 +11,18 @@
 #include "base/result.h"
 #include "generation/message.h"
 #include "generation/token.h"
+#include "generation/tool.h"
 #include "text/tokenizer.h"
 
 namespace onnxlocal {
+
+/// A conversation as a template takes it.
+struct Conversation {
+  std::span<const Message> messages;
+  std::span<const ToolDefinition> tools = {};  ///< Those that are listed go to the template.
+  /// What the template's `enable_thinking` is; undefined where empty.
+  std::optional<bool> enable_thinking = {};
+};
 
 /// What a template may ask for besides the messages.
 struct ChatTemplateOptions {

@@ -89,7 +89,7 @@ Result<std::uint32_t> ScriptedProvider::count_tokens(const GenerationRequest& re
   std::size_t bytes = 0;
   for (const Message& message : request.messages) {
     for (const ContentBlock& block : message.content)
-      bytes += std::get<TextBlock>(block).text.size();
+      if (const auto* text = std::get_if<TextBlock>(&block)) bytes += text->text.size();
   }
   return static_cast<std::uint32_t>(bytes);
 }

@@ -14,6 +14,7 @@ std::string_view to_text(StopReason reason) {
     case StopReason::kTokensMax: return "max_tokens";
     case StopReason::kStopString: return "stop_sequence";
     case StopReason::kContextFull: return "model_context_window_exceeded";
+    case StopReason::kToolUse: return "tool_use";
   }
   return "end_turn";
 }
@@ -78,7 +79,15 @@ std::string StreamEncoder::start_early(std::uint32_t prompt_tokens) {
 }
 
 std::string StreamEncoder::encode(const GenerationEvent& event) {
-  return std::visit([this](const auto& alternative) { return encode_one(alternative); }, event);
+  return std::visit(
+      [this]<class Event>(const Event& alternative) -> std::string {
+        if constexpr (requires { encode_one(alternative); }) {
+          return encode_one(alternative);
+        } else {
+          return {};
+        }
+      },
+      event);
 }
 
 std::string StreamEncoder::ping() { return sse_event("ping", json::object{{"type", "ping"}}); }
