@@ -18,7 +18,12 @@ bool must_end(const Exchange& exchange) {
   return exchange.connection.is_gone() || exchange.is_cancelled;
 }
 
-/// Waits for events until the deadline; none where the client left or the server stops.
+std::string_view request_id_header(WireFormat format) {
+  return format == WireFormat::kOpenAi ? "x-request-id" : "request-id";
+}
+
+/// Waits for events until the deadline; none where the client left or the server stops. All events
+/// of all generations pass here.
 asio::awaitable<std::vector<GenerationEvent>> next_events(Exchange& exchange, Deadline deadline) {
   while (exchange.inbox->is_empty() && !must_end(exchange) && !deadline.has_passed()) {
     co_await exchange.wakeup->wait_until(deadline);
@@ -27,24 +32,33 @@ asio::awaitable<std::vector<GenerationEvent>> next_events(Exchange& exchange, De
   co_return exchange.inbox->take_all();
 }
 
+bool is_last(const GenerationEvent& event) {
+  return std::holds_alternative<GenerationFinished>(event) ||
+         std::holds_alternative<GenerationFailed>(event);
+}
+
+asio::awaitable<void> send_error(Exchange& exchange, const ResponseEncoder& encoder, Error error) {
+  HttpResponse response = to_response(encoder.error_reply(error));
+  co_await send_response(exchange, std::move(response), true);
+}
+
 /// An answer in server-sent events, from its head to its last chunk.
 class StreamResponse {
  public:
-  StreamResponse(Exchange& exchange, anthropic::MessageIdentity identity)
+  StreamResponse(Exchange& exchange, ResponseEncoder& encoder)
       : exchange_(exchange),
-        encoder_(std::move(identity)),
+        encoder_(encoder),
         framing_(exchange.is_http_1_0 ? BodyFraming::kToClose : BodyFraming::kChunked) {}
 
   void begin() {
     HttpResponse response;
     response.content_type = "text/event-stream; charset=utf-8";
-    response.headers = {{"request-id", exchange_.request_id}, {"cache-control", "no-cache"}};
+    response.headers = {{std::string(request_id_header(exchange_.format)), exchange_.request_id},
+                        {"cache-control", "no-cache"}};
     exchange_.status = response.status;
     if (exchange_.is_http_1_0) exchange_.keep_alive = false;
     unsent_ = serialize_head(response, framing_, exchange_.keep_alive);
   }
-
-  anthropic::StreamEncoder& encoder() { return encoder_; }
 
   void add(std::string_view bytes) {
     if (bytes.empty()) return;
@@ -58,50 +72,53 @@ class StreamResponse {
   /// True where that was the last event.
   bool add(const std::vector<GenerationEvent>& events) {
     std::string bytes;
-    bool is_last = false;
+    bool has_last = false;
     for (const GenerationEvent& event : events) {
       bytes += encoder_.encode(event);
-      is_last = std::holds_alternative<GenerationFinished>(event) ||
-                std::holds_alternative<GenerationFailed>(event);
+      has_last = has_last || is_last(event);
     }
     add(bytes);
-    return is_last;
+    return has_last;
   }
 
   void end() {
     if (framing_ == BodyFraming::kChunked) unsent_ += to_chunk({});
   }
 
+  /// When the silence has lasted long enough. Events alone do not break it: many have no bytes.
+  Deadline ping_due() const { return ping_due_; }
+
   asio::awaitable<bool> flush() {
     const std::string bytes = std::exchange(unsent_, {});
     if (bytes.empty()) co_return true;
     const bool sent = co_await exchange_.connection.write(bytes);
+    ping_due_ = Deadline::after(exchange_.limits.ping);
     co_return sent;
   }
 
  private:
   Exchange& exchange_;
-  anthropic::StreamEncoder encoder_;
+  ResponseEncoder& encoder_;
   BodyFraming framing_;
   std::string unsent_;
+  Deadline ping_due_;
 };
 
 /// Sends events until the last one.
-asio::awaitable<void> pump(Exchange& exchange, StreamResponse& stream,
+asio::awaitable<void> pump(Exchange& exchange, ResponseEncoder& encoder, StreamResponse& stream,
                            std::vector<GenerationEvent> events) {
-  bool is_last = stream.add(events);
-  while (!is_last) {
+  bool has_last = stream.add(events);
+  while (!has_last) {
     const bool sent = co_await stream.flush();
     if (!sent) co_return;
-    events = co_await next_events(exchange, Deadline::after(exchange.limits.ping));
+    if (stream.ping_due().has_passed()) stream.add(encoder.ping());
+    events = co_await next_events(exchange, stream.ping_due());
     if (exchange.connection.is_gone()) co_return;
     if (exchange.is_cancelled) {
-      stream.add(anthropic::stream_error(stopping(), exchange.request_id));
-      is_last = true;
-    } else if (events.empty()) {
-      stream.add(anthropic::StreamEncoder::ping());
+      stream.add(encoder.encode(GenerationFailed{stopping()}));
+      has_last = true;
     } else {
-      is_last = stream.add(events);
+      has_last = stream.add(events);
     }
   }
   stream.end();
@@ -109,6 +126,7 @@ asio::awaitable<void> pump(Exchange& exchange, StreamResponse& stream,
 }
 
 asio::awaitable<std::uint32_t> count_prompt(Exchange& exchange, PendingGeneration& generation) {
+  if (!generation.count_prompt) co_return 0;
   auto counted = co_await run_on_worker<Result<std::uint32_t>>(exchange.workers, exchange.wakeup,
                                                                std::move(generation.count_prompt));
   // No count is no reason to fail: the end of the stream has the true one.
@@ -116,53 +134,44 @@ asio::awaitable<std::uint32_t> count_prompt(Exchange& exchange, PendingGeneratio
 }
 
 asio::awaitable<void> send_stream(Exchange& exchange, PendingGeneration& generation) {
+  ResponseEncoder& encoder = *generation.encoder;
   std::vector<GenerationEvent> events =
       co_await next_events(exchange, Deadline::after(exchange.limits.early_headers));
   if (exchange.connection.is_gone()) co_return;
   if (exchange.is_cancelled) {
-    HttpResponse response = error_response(stopping(), exchange.request_id);
-    co_await send_response(exchange, std::move(response), true);
+    co_await send_error(exchange, encoder, stopping());
     co_return;
   }
   if (!events.empty()) {
     if (const auto* failed = std::get_if<GenerationFailed>(&events.front())) {
-      HttpResponse response = error_response(failed->error, exchange.request_id);
-      co_await send_response(exchange, std::move(response), true);
+      co_await send_error(exchange, encoder, failed->error);
       co_return;
     }
   }
-  StreamResponse stream(exchange, generation.identity);
+  StreamResponse stream(exchange, encoder);
   std::uint32_t prompt_tokens = 0;
   if (events.empty()) prompt_tokens = co_await count_prompt(exchange, generation);
   stream.begin();
-  if (events.empty()) stream.add(stream.encoder().start_early(prompt_tokens));
-  co_await pump(exchange, stream, std::move(events));
+  if (events.empty()) stream.add(encoder.start_early(prompt_tokens));
+  co_await pump(exchange, encoder, stream, std::move(events));
 }
 
-asio::awaitable<void> send_message(Exchange& exchange, PendingGeneration& generation) {
-  anthropic::MessageBuilder message(generation.identity);
+asio::awaitable<void> send_body(Exchange& exchange, ResponseEncoder& encoder) {
   while (true) {
     const std::vector<GenerationEvent> events = co_await next_events(exchange, Deadline());
     if (exchange.connection.is_gone()) co_return;
-    HttpResponse response;
-    bool is_last = false;
     if (exchange.is_cancelled) {
-      response = error_response(stopping(), exchange.request_id);
-      is_last = true;
+      co_await send_error(exchange, encoder, stopping());
+      co_return;
     }
     for (const GenerationEvent& event : events) {
-      if (const auto* delta = std::get_if<GenerationDelta>(&event)) {
-        message.add(*delta);
-      } else if (const auto* finished = std::get_if<GenerationFinished>(&event)) {
-        response = json_response(message.finish(*finished));
-        is_last = true;
-      } else if (const auto* failed = std::get_if<GenerationFailed>(&event)) {
-        response = error_response(failed->error, exchange.request_id);
-        is_last = true;
+      if (const auto* failed = std::get_if<GenerationFailed>(&event)) {
+        co_await send_error(exchange, encoder, failed->error);
+        co_return;
       }
-    }
-    if (is_last) {
-      co_await send_response(exchange, std::move(response), true);
+      std::string body = encoder.encode(event);
+      if (!is_last(event)) continue;
+      co_await send_response(exchange, json_response(std::move(body)), true);
       co_return;
     }
   }
@@ -171,7 +180,8 @@ asio::awaitable<void> send_message(Exchange& exchange, PendingGeneration& genera
 }  // namespace
 
 asio::awaitable<void> send_response(Exchange& exchange, HttpResponse response, bool with_body) {
-  response.headers.push_back({"request-id", exchange.request_id});
+  response.headers.push_back(
+      {std::string(request_id_header(exchange.format)), exchange.request_id});
   exchange.status = response.status;
   std::string bytes = serialize_head(response, BodyFraming::kLength, exchange.keep_alive);
   if (with_body) bytes += response.body;
@@ -179,10 +189,10 @@ asio::awaitable<void> send_response(Exchange& exchange, HttpResponse response, b
 }
 
 asio::awaitable<void> send_generation(Exchange& exchange, PendingGeneration generation) {
-  if (generation.stream) {
+  if (generation.encoder->is_stream()) {
     co_await send_stream(exchange, generation);
   } else {
-    co_await send_message(exchange, generation);
+    co_await send_body(exchange, *generation.encoder);
   }
 }
 

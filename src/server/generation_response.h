@@ -21,6 +21,7 @@ struct Exchange {
   const ServerLimits& limits;
   std::shared_ptr<Wakeup> wakeup;
   std::shared_ptr<EventInbox> inbox;
+  WireFormat format = WireFormat::kAnthropic;
   std::string request_id;
   bool keep_alive = true;
   bool is_http_1_0 = false;
@@ -34,8 +35,8 @@ boost::asio::awaitable<void> send_response(Exchange& exchange, HttpResponse resp
 
 /// Sends what a generation brings, as one body or as a stream. Where the client leaves, reads too
 /// slowly, or the server stops, the generation is cancelled.
-/// Trouble before the first token becomes a plain HTTP error; later trouble an `error` event. A
-/// stream is never silent for longer than `limits.ping` once its headers are out.
+/// Trouble before the first token becomes a plain HTTP error; later trouble is told in the stream.
+/// A stream is never silent for longer than `limits.ping` once its headers are out.
 boost::asio::awaitable<void> send_generation(Exchange& exchange, PendingGeneration generation);
 
 }  // namespace onnxlocal

@@ -25,7 +25,8 @@ struct ServerLimits {
   /// A stream whose first token takes longer than this sends its headers and `message_start` before
   /// it, so that clients which measure silence (300 s in Claude Code) see that it lives.
   std::chrono::milliseconds early_headers{4'000};
-  std::chrono::milliseconds ping{5'000};  ///< Longest silence of a stream.
+  /// Longest silence of a stream. Clients want to hear something every 5 s.
+  std::chrono::milliseconds ping{4'000};
   /// For running requests to finish after a stop was asked for; then they are cancelled.
   std::chrono::milliseconds drain{10'000};
   /// For cancelled requests to send their last bytes.

@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
+#include <memory>
 #include <variant>
 
-#include "api/anthropic/events.h"
+#include "api/response_encoder.h"
 #include "base/result.h"
 #include "provider/provider.h"
 #include "server/http_message.h"
@@ -15,9 +15,9 @@ namespace onnxlocal {
 /// A generation that a handler began: its events come into the request's inbox.
 struct PendingGeneration {
   ActiveGeneration active;
-  anthropic::MessageIdentity identity;
-  bool stream = false;
-  /// Counts the prompt, for a `message_start` that cannot wait for the first token. On a worker.
+  std::unique_ptr<ResponseEncoder> encoder;  ///< Never null.
+  /// Counts the prompt, for a stream whose beginning tells it and cannot wait for the first token;
+  /// empty where the beginning does not tell. On a worker.
   std::move_only_function<Result<std::uint32_t>()> count_prompt;
 };
 

@@ -32,6 +32,7 @@ bool takes_method(const Route& route, std::string_view method) {
 
 RouteMatch match_route(std::span<const Route> routes, const HttpRequest& request,
                        std::string_view request_id) {
+  const WireFormat format = wire_format_of(request);
   std::vector<std::string_view> allowed;
   for (const Route& route : routes) {
     const auto parameter = match_path(route.pattern, request.path);
@@ -44,10 +45,11 @@ RouteMatch match_route(std::span<const Route> routes, const HttpRequest& request
   }
   RouteMatch match;
   if (allowed.empty()) {
-    match.refusal = status_response(404, fmt::format("no such path: {}", request.path), request_id);
+    match.refusal =
+        status_response(format, 404, fmt::format("no such path: {}", request.path), request_id);
   } else {
     match.refusal = status_response(
-        405, fmt::format("{} does not take {}", request.path, request.method), request_id);
+        format, 405, fmt::format("{} does not take {}", request.path, request.method), request_id);
     match.refusal.headers.push_back({"allow", fmt::format("{}", fmt::join(allowed, ", "))});
   }
   return match;

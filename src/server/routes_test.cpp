@@ -104,6 +104,13 @@ TEST_F(Routes, ReportHealth) {
   EXPECT_TRUE(body.at("failure").is_null());
 }
 
+TEST_F(Routes, RefuseInTheWordsOfTheFormatThatThePathHas) {
+  const RawResponse response = ask("GET", "/v1/chat/nowhere");
+  EXPECT_EQ(response.status, 404U);
+  EXPECT_THAT(response.header("x-request-id"), StartsWith("req_"));
+  EXPECT_EQ(parse(response.body).at("error").at("code"), "not_found");
+}
+
 TEST_F(Routes, SayWhyAModelIsBrokenAndThatRepeatingIsNoUse) {
   ProviderStatus status;
   status.state = ProviderStatus::State::kFailed;

@@ -20,11 +20,12 @@ namespace {
 /// Handlers return errors; what a library throws all the same ends here.
 Reply call_handler(const Route& route, const HttpRequest& request, RequestContext context) {
   const std::string request_id = context.request_id;
+  const WireFormat format = wire_format_of(request);
   try {
     return route.handler(request, std::move(context));
   } catch (const std::exception& exception) {
     LOG_ERROR("{} {}: {}", request.method, request.path, exception.what());
-    return error_response(internal_error("the request could not be handled"), request_id);
+    return error_response(format, internal_error("the request could not be handled"), request_id);
   }
 }
 
@@ -122,7 +123,7 @@ asio::awaitable<bool> Session::welcome_body(const HttpParser& parser) {
 asio::awaitable<void> Session::refuse(unsigned status, std::string_view message) {
   must_linger_ = true;
   const std::string request_id = services_.ids.make("req_");
-  HttpResponse response = status_response(status, message, request_id);
+  HttpResponse response = status_response(WireFormat::kAnthropic, status, message, request_id);
   response.headers.push_back({"request-id", request_id});
   LOG_INFO("{} {} {}", status, message, request_id);
   const std::string bytes = serialize_head(response, BodyFraming::kLength, false) + response.body;
@@ -138,6 +139,7 @@ asio::awaitable<bool> Session::answer(HttpRequest request) {
                     .limits = services_.limits,
                     .wakeup = wakeup_,
                     .inbox = std::make_shared<EventInbox>(wakeup_->notifier()),
+                    .format = wire_format_of(*shared_request),
                     .request_id = services_.ids.make("req_"),
                     .keep_alive = shared_request->keep_alive && !is_draining_,
                     .is_http_1_0 = shared_request->is_http_1_0,
@@ -157,13 +159,13 @@ asio::awaitable<void> Session::dispatch(Exchange& exchange, std::shared_ptr<Http
   const bool with_body = request->method != "HEAD";
   if (is_draining_) {
     HttpResponse response =
-        error_response(unavailable("the server is stopping"), exchange.request_id);
+        error_response(exchange.format, unavailable("the server is stopping"), exchange.request_id);
     co_await send_response(exchange, std::move(response), with_body);
     co_return;
   }
   const auto foreign = services_.loopback_only ? foreign_host(*request) : std::nullopt;
   if (foreign) {
-    HttpResponse response = status_response(403, *foreign, exchange.request_id);
+    HttpResponse response = status_response(exchange.format, 403, *foreign, exchange.request_id);
     co_await send_response(exchange, std::move(response), with_body);
     co_return;
   }
@@ -188,7 +190,8 @@ asio::awaitable<void> Session::dispatch(Exchange& exchange, std::shared_ptr<Http
     reply = co_await run_on_worker<Reply>(services_.workers, wakeup_, std::move(work));
   }
   if (!reply) {
-    reply = error_response(overloaded("too many requests are waiting"), exchange.request_id);
+    reply = error_response(exchange.format, overloaded("too many requests are waiting"),
+                           exchange.request_id);
   }
   if (auto* response = std::get_if<HttpResponse>(&*reply)) {
     co_await send_response(exchange, std::move(*response), with_body);

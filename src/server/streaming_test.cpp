@@ -1,6 +1,9 @@
 // When the bytes of a stream leave: early headers, heartbeats, tokens one by one.
 #include <gmock/gmock.h>
 
+#include <stop_token>
+#include <thread>
+
 #include "server/test_server.h"
 
 namespace onnxlocal {
@@ -73,6 +76,19 @@ TEST_F(Streaming, PingsThroughSilence) {
   }
   running->emit(GenerationFailed{cancelled()});
   EXPECT_THAT(client->read_response().body, HasSubstr("event: error"));
+}
+
+TEST_F(Streaming, PingsWhereTokensComeThatHaveNoText) {
+  limits.early_headers = 20ms;
+  limits.ping = 20ms;
+  begin();
+  static_cast<void>(client->read_until("event: ping"));
+  running->emit(GenerationStarted{});
+  const std::jthread tokens([this](const std::stop_token& stop) {
+    while (!stop.stop_requested()) running->emit_text("");
+  });
+  const std::size_t before = client->read_until("event: ping").size();
+  EXPECT_GT(client->read_more_than(before).size(), before);
 }
 
 TEST_F(Streaming, TellsAnErrorInsideTheStreamOnceHeadersAreOut) {

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "api/anthropic/fields.h"
+#include "api/fields.h"
 #include "generation/message.h"
 
 namespace onnxlocal::anthropic {

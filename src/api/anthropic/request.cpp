@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "api/anthropic/conversation.h"
-#include "api/anthropic/fields.h"
 #include "api/anthropic/tools.h"
+#include "api/fields.h"
 #include "base/json.h"
 
 namespace onnxlocal::anthropic {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "api/anthropic/fields.h"
+#include "api/fields.h"
 
 namespace onnxlocal::anthropic {
 

@@ -7,6 +7,7 @@
 #include "api/anthropic/errors.h"
 #include "api/anthropic/models.h"
 #include "api/anthropic/request.h"
+#include "api/anthropic/response_encoder.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "server/handlers/models.h"
@@ -38,13 +39,6 @@ Result<void> choose_model(Provider& provider, GenerationRequest& request) {
   return {};
 }
 
-/// A broken model stays broken, whatever the code of its error: clients are told not to repeat.
-Reply broken_model(const Error& failure, std::string_view request_id) {
-  const anthropic::HttpError how{
-      .status = 500, .type = "api_error", .should_retry = false, .retry_after_s = {}};
-  return error_response(how, failure, request_id);
-}
-
 /// The request for the provider, or the reply that refuses it.
 std::expected<anthropic::MessagesRequest, Reply> decode(Provider& provider,
                                                         const HttpRequest& request,
@@ -57,7 +51,8 @@ std::expected<anthropic::MessagesRequest, Reply> decode(Provider& provider,
   }
   const ProviderStatus status = provider.status();
   if (status.state == ProviderStatus::State::kFailed) {
-    return std::unexpected(broken_model(status.failure, request_id));
+    return std::unexpected(
+        to_response(broken_model_reply(WireFormat::kAnthropic, status.failure, request_id)));
   }
   if (auto chosen = choose_model(provider, parsed->generation); !chosen) {
     return std::unexpected(error_response(chosen.error(), request_id));
@@ -77,13 +72,14 @@ Reply create_message(const std::shared_ptr<Provider>& provider, const HttpReques
   const auto generation = std::make_shared<GenerationRequest>(std::move(decoded->generation));
   auto active = provider->generate(*generation, std::move(context.sink));
   if (!active) return error_response(active.error(), context.request_id);
-  PendingGeneration pending{.active = *std::move(active),
-                            .identity = {.id = std::move(context.message_id),
-                                         .model = std::move(decoded->model),
-                                         .request_id = std::move(context.request_id)},
-                            .stream = decoded->stream,
-                            .count_prompt = {}};
-  if (pending.stream) {
+  PendingGeneration pending{
+      .active = *std::move(active),
+      .encoder = anthropic::make_response_encoder({.id = std::move(context.message_id),
+                                                   .model = std::move(decoded->model),
+                                                   .request_id = std::move(context.request_id)},
+                                                  decoded->stream),
+      .count_prompt = {}};
+  if (decoded->stream) {
     pending.count_prompt = [provider, generation] { return provider->count_tokens(*generation); };
   }
   return pending;

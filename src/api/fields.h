@@ -8,10 +8,13 @@
 #include "base/json.h"
 #include "base/result.h"
 
-namespace onnxlocal::anthropic {
+namespace onnxlocal {
 
 /// `path: what`, the form of every complaint about a field.
 Error field_error(std::string_view path, std::string_view what);
+
+/// The path that a complaint of that form names; empty where it names none.
+std::string_view field_of(const Error& error);
 
 /// A JSON object and the path that led to it ("messages.0.content.1", empty at the top), so that
 /// every complaint names its field. Borrows the value. A field that is null counts as absent.
@@ -43,4 +46,4 @@ class Fields {
   std::string path_;
 };
 
-}  // namespace onnxlocal::anthropic
+}  // namespace onnxlocal

@@ -1,19 +1,32 @@
-#include "api/anthropic/fields.h"
+#include "api/fields.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
-namespace onnxlocal::anthropic {
+namespace onnxlocal {
 
 namespace {
 /// Whole numbers above this lose digits as a double; more is never meant.
 constexpr double kWholeMax = 9007199254740992.0;
+constexpr std::string_view kSeparator = ": ";
 }  // namespace
 
 Error field_error(std::string_view path, std::string_view what) {
   return path.empty() ? invalid_request(std::string(what))
                       : invalid_request(fmt::format("{}: {}", path, what));
+}
+
+std::string_view field_of(const Error& error) {
+  const std::string_view message = error.message;
+  const auto end = message.find(kSeparator);
+  if (end == std::string_view::npos) return {};
+  const std::string_view path = message.substr(0, end);
+  const bool is_path = std::ranges::all_of(path, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+  });
+  return is_path ? path : std::string_view();
 }
 
 Result<Fields> Fields::of(const json::value& value, std::string path) {
@@ -90,4 +103,4 @@ Result<std::optional<bool>> Fields::boolean(std::string_view name) const {
   return std::optional(value->get_bool());
 }
 
-}  // namespace onnxlocal::anthropic
+}  // namespace onnxlocal
