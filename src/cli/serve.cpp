@@ -42,8 +42,12 @@ Served open_model(const CommandContext& context, ProgressBar& bar, ProgressSink 
   served.model = folder->name;
   served.context_tokens = folder->config.context_tokens;
   const std::uint32_t chosen = context.settings.runtime.context_tokens;
-  if (chosen > 0) served.context_tokens = std::min(served.context_tokens, chosen);
   bar.clear();
+  if (chosen > served.context_tokens) {
+    print_warning(fmt::format("{} has a window of {} tokens; import it with --context {} for more",
+                              served.model, served.context_tokens, chosen));
+  }
+  if (chosen > 0) served.context_tokens = std::min(served.context_tokens, chosen);
   served.provider =
       LocalProvider::load(*std::move(folder), runtime_options(context), std::move(set_up->engine),
                           std::move(set_up->draft), std::move(progress));

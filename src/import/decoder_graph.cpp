@@ -152,7 +152,7 @@ class DecoderGraph {
         {"do_rotary", std::int64_t{1}},
         {"rotary_interleaved", std::int64_t{0}},
         {"scale", static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape_.head_dim)))}};
-    if (shape_.window_tokens) {
+    if (shape_.window_tokens && *shape_.window_tokens < shape_.context_tokens) {
       attributes.push_back({"local_window_size", std::int64_t{*shape_.window_tokens}});
     }
     const auto attended = prefix_ + "attention";

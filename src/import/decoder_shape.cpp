@@ -162,7 +162,7 @@ Result<DecoderShape> read_decoder_shape(const GgufFile& file, const std::string&
   shape.norm_epsilon = static_cast<float>(*epsilon);
   TRY(shape.rope, read_rope(file, keys, shape));
   TRY(const auto window, file.get_or<std::uint32_t>(keys.name("attention.sliding_window"), 0));
-  if (window > 0 && window < shape.context_tokens) shape.window_tokens = window;
+  if (window > 0) shape.window_tokens = window;
 
   const auto* embedding = file.find_tensor("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2 || embedding->shape[1] == 0 ||

@@ -26,7 +26,7 @@ struct DecoderShape {
   float norm_epsilon = 0;
   RopeSettings rope;
   RowOrder query_key_rows = RowOrder::kHalves;
-  /// Positions that a token sees, its own included; empty is all.
+  /// Positions that a token sees, its own included; empty is all. May be more than the window.
   std::optional<std::uint32_t> window_tokens;
 };
 

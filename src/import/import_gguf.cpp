@@ -33,16 +33,24 @@ struct FolderPlan {
   }
 };
 
+ManifestContext chosen_context(const DecoderShape& shape) {
+  return {.tokens = shape.context_tokens,
+          .rope_scaling = std::string(to_string(shape.rope.scaling)),
+          .rope_factor = shape.rope.factor};
+}
+
 Result<FolderPlan> plan_folder(const GgufFile& file, const ImportOptions& options) {
   TRY(const auto name, file.get<std::string_view>("general.architecture"));
   TRY(const auto* architecture, find_architecture(name));
-  TRY(const auto shape, architecture->read_shape(file));
+  TRY(auto shape, architecture->read_shape(file));
+  if (options.context) TRY_VOID(choose_context(shape, *options.context));
   FolderPlan plan;
   TensorTable tensors(file);
   TRY_VOID(architecture->build(shape, tensors, plan.graph));
   TRY_VOID(tensors.check_all_taken());
   TRY(plan.texts, small_model_files(file, shape));
   TRY(plan.manifest, describe_gguf(file, options));
+  if (options.context) plan.manifest.context = chosen_context(shape);
   return plan;
 }
 

@@ -5,6 +5,9 @@
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <fstream>
 #include <map>
 
 #include "base/file_system.h"
@@ -110,6 +113,66 @@ TEST(ImportGguf, ASlidingWindowBecomesAnAttribute) {
     }
   }
   EXPECT_THAT(windows, ElementsAre(16, 16));
+}
+
+std::uint64_t number_in(const std::string& text) {
+  std::uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+/// The values of a table that the graph keeps in its data file.
+std::vector<float> table_values(const std::filesystem::path& folder, const onnx::ModelProto& model,
+                                std::string_view name) {
+  for (const auto& tensor : model.graph().initializer()) {
+    if (tensor.name() != name) continue;
+    std::map<std::string, std::string> place;
+    for (const auto& entry : tensor.external_data()) place[entry.key()] = entry.value();
+    std::vector<float> values(number_in(place["length"]) / sizeof(float));
+    std::ifstream data(folder / place.at("location"), std::ios::binary);
+    data.seekg(static_cast<std::streamoff>(number_in(place["offset"])));
+    data.read(reinterpret_cast<char*>(values.data()),
+              static_cast<std::streamsize>(values.size() * sizeof(float)));
+    return values;
+  }
+  return {};
+}
+
+TEST(ImportGguf, AChosenWindowReachesTheTablesAndTheConfiguration) {
+  const TestFolder folder;
+  const auto file = folder.path() / "tiny.gguf";
+  ASSERT_TRUE(test::tiny_gguf({}).write(file));
+  const auto target = folder.path() / "model";
+  const auto manifest = import_gguf(
+      file, target,
+      {.name = "tiny",
+       .context = ContextChoice{.tokens = 256, .scaling = RopeSettings::Scaling::kYarn}});
+  ASSERT_TRUE(manifest) << describe(manifest.error());
+  ASSERT_TRUE(manifest->context);
+  EXPECT_EQ(manifest->context->tokens, 256U);
+  EXPECT_EQ(manifest->context->rope_scaling, "yarn");
+  EXPECT_DOUBLE_EQ(manifest->context->rope_factor, 4.0);
+  EXPECT_EQ(read_model_folder(target)->config.context_tokens, 256U);
+
+  onnx::ModelProto model;
+  ASSERT_TRUE(read_onnx_file(target / "model.onnx", model));
+  const auto cosines = table_values(target, model, "cos_cache");
+  ASSERT_EQ(cosines.size(), 256U * 8U);
+  const double magnitude = 1.0 + 0.1 * std::log(4.0);
+  EXPECT_NEAR(cosines[0], magnitude, 1e-6);
+  // The slowest pair of base 1000 and 16 values a head is interpolated in full.
+  const double slowest = std::pow(1000.0, -14.0 / 16.0) / 4.0;
+  EXPECT_NEAR(cosines[200 * 8 + 7], std::cos(200 * slowest) * magnitude, 1e-5);
+}
+
+TEST(ImportGguf, AWindowThatCannotBeIsRefused) {
+  const TestFolder folder;
+  const auto file = folder.path() / "tiny.gguf";
+  ASSERT_TRUE(test::tiny_gguf({}).write(file));
+  const auto refused =
+      import_gguf(file, folder.path() / "model", {.name = "tiny", .context = ContextChoice{}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidRequest);
 }
 
 TEST(ImportGguf, ReplacesAnEarlierFolder) {

@@ -52,6 +52,17 @@ Result<ManifestFile> parse_file(const json::value& entry, std::string_view where
   return file;
 }
 
+Result<std::optional<ManifestContext>> parse_context(const JsonFields& root) {
+  if (!root.has("context")) return std::nullopt;
+  TRY(const auto fields, root.object("context"));
+  ManifestContext context;
+  TRY(context.tokens, fields.count("tokens", 1, kNumberMax));
+  TRY(context.rope_scaling, text_or_empty(fields, "rope_scaling"));
+  TRY(const auto factor, fields.optional_number("rope_factor", 1.0, 1e9));
+  context.rope_factor = factor.value_or(1.0);
+  return context;
+}
+
 }  // namespace
 
 std::string to_json(const Manifest& manifest) {
@@ -60,7 +71,7 @@ std::string to_json(const Manifest& manifest) {
     files.push_back(
         {{"name", file.name}, {"size_bytes", file.size_bytes}, {"sha256", file.sha256}});
   }
-  const json::object document = {
+  json::object document = {
       {"format", 1},
       {"name", manifest.name},
       {"source", manifest.source},
@@ -68,8 +79,13 @@ std::string to_json(const Manifest& manifest) {
       {"licence", manifest.licence},
       {"quantization", manifest.quantization},
       {"parameters", manifest.parameters},
-      {"files", std::move(files)},
   };
+  if (manifest.context) {
+    document["context"] = {{"tokens", manifest.context->tokens},
+                           {"rope_scaling", manifest.context->rope_scaling},
+                           {"rope_factor", manifest.context->rope_factor}};
+  }
+  document["files"] = std::move(files);
   return json::serialize(document) + "\n";
 }
 
@@ -91,6 +107,7 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view where) {
   TRY(manifest.quantization, text_or_empty(root, "quantization"));
   TRY(const auto parameters, root.optional_count("parameters", 0, kNumberMax));
   manifest.parameters = parameters.value_or(0);
+  TRY(manifest.context, parse_context(root));
   const auto* files = root.find("files");
   if (files == nullptr || !files->is_array() || files->get_array().size() > kFilesMax) {
     return std::unexpected(model_corrupt(

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -19,6 +20,14 @@ struct ManifestFile {
   friend bool operator==(const ManifestFile&, const ManifestFile&) = default;
 };
 
+/// A context window that was chosen at import, in place of the source's own.
+struct ManifestContext {
+  std::uint64_t tokens = 0;
+  std::string rope_scaling;  ///< "none", "linear", "yarn".
+  double rope_factor = 1.0;  ///< How many times the trained window was stretched.
+  friend bool operator==(const ManifestContext&, const ManifestContext&) = default;
+};
+
 /// `manifest.json`: where a model came from and what its files are. Format:
 /// docs/formats/manifest.md.
 struct Manifest {
@@ -28,6 +37,7 @@ struct Manifest {
   std::string licence;   ///< As the source says; empty where it does not.
   std::string quantization;  ///< "Q4_1", "Q8_0", "F16", ...: the source's most common type.
   std::uint64_t parameters = 0;
+  std::optional<ManifestContext> context;
   std::vector<ManifestFile> files;
 };
 

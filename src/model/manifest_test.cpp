@@ -39,6 +39,15 @@ TEST(Manifest, ReadsWhatItWrites) {
   EXPECT_EQ(back->files, manifest.files);
 }
 
+TEST(Manifest, KeepsTheWindowThatWasChosen) {
+  auto manifest = one_file_manifest("graph");
+  manifest.context = {.tokens = 32768, .rope_scaling = "yarn", .rope_factor = 4.5};
+  const auto back = parse_manifest(to_json(manifest), "manifest.json");
+  ASSERT_TRUE(back) << describe(back.error());
+  EXPECT_EQ(back->context, manifest.context);
+  EXPECT_FALSE(parse_manifest(to_json(one_file_manifest("graph")), "manifest.json")->context);
+}
+
 TEST(Manifest, RefusesPathsThatLeaveTheFolder) {
   for (const auto* name : {"../model.onnx", "/etc/passwd", "a/../../b", ""}) {
     auto manifest = one_file_manifest("graph");

@@ -10,7 +10,6 @@
 #include "base/file_lock.h"
 #include "base/file_system.h"
 #include "base/hash.h"
-#include "import/import_gguf.h"
 #include "store/disk_preflight.h"
 #include "store/model_name.h"
 
@@ -65,12 +64,21 @@ Result<Manifest> manifest_of(const fs::path& folder) {
   return parse_manifest(text, (folder / "manifest.json").string());
 }
 
-/// True where `folder` was made from this very file and is sound.
-Result<bool> is_made_from(const fs::path& folder, const fs::path& gguf_file, std::stop_token stop,
+/// True where the window of a folder is the one that is asked for.
+bool has_context(const Manifest& manifest, const std::optional<ContextChoice>& choice) {
+  if (!choice || !manifest.context) return !choice && !manifest.context;
+  return manifest.context->tokens == choice->tokens &&
+         (!choice->scaling || manifest.context->rope_scaling == to_string(*choice->scaling));
+}
+
+/// True where `folder` was made from this very file, with this window, and is sound.
+Result<bool> is_made_from(const fs::path& folder, const fs::path& gguf_file,
+                          const std::optional<ContextChoice>& context, std::stop_token stop,
                           const ProgressSink& progress) {
   if (!is_folder(folder)) return false;
   const auto manifest = manifest_of(folder);
   if (!manifest || !verify_files(folder, *manifest, /*check_hashes=*/false)) return false;
+  if (!has_context(*manifest, context)) return false;
   TRY(const std::string revision, sha256_file(gguf_file, stop, progress));
   return manifest->revision == revision;
 }
@@ -95,6 +103,25 @@ void remove_leftovers(const fs::path& models, std::string_view name) {
       fs::remove_all(entry->path(), ignored);
     }
   }
+}
+
+/// "-32k": what tells a folder with a chosen window from the one with the file's own.
+std::string context_suffix(const std::optional<ContextChoice>& context) {
+  if (!context) return {};
+  constexpr std::uint32_t kKilo = 1024;
+  const bool is_even = context->tokens % kKilo == 0;
+  return is_even ? fmt::format("-{}k", context->tokens / kKilo)
+                 : fmt::format("-{}", context->tokens);
+}
+
+Result<std::string> import_name(const fs::path& gguf_file, const ImportOptions& options) {
+  std::string name(without_prefix(options.name));
+  if (name.empty()) {
+    TRY(name, model_name_from_file(gguf_file));
+    name += context_suffix(options.context);
+  }
+  TRY_VOID(check_model_name(name));
+  return name;
 }
 
 std::vector<std::string> names_in(const fs::path& models) {
@@ -166,9 +193,9 @@ Result<ModelFolder> ModelStore::resolve(std::string_view name_or_path, std::stop
   const fs::path path(wanted);
   if (path.extension() == ".gguf" && is_file(path)) {
     TRY(const std::string file_name, model_name_from_file(path));
-    TRY(const bool is_here, is_made_from(paths_.models / file_name, path, stop, progress));
+    TRY(const bool is_here, is_made_from(paths_.models / file_name, path, {}, stop, progress));
     if (!is_here) {
-      TRY(const StoredModel model, import(path, file_name, stop, progress));
+      TRY(const StoredModel model, import(path, {.name = file_name}, stop, progress));
       static_cast<void>(model);
     }
     return read_model_folder(paths_.models / file_name);
@@ -181,17 +208,13 @@ Result<ModelFolder> ModelStore::resolve(std::string_view name_or_path, std::stop
                               : fmt::format("Models here: {}.", fmt::join(names, ", "))));
 }
 
-Result<StoredModel> ModelStore::import(const fs::path& gguf_file, std::string_view name,
+Result<StoredModel> ModelStore::import(const fs::path& gguf_file, ImportOptions options,
                                        std::stop_token stop, const ProgressSink& progress) const {
   if (!is_file(gguf_file)) {
     return std::unexpected(
         not_found(fmt::format("there is no file {}", gguf_file.string()), "Name a .gguf file."));
   }
-  std::string target_name(without_prefix(name));
-  if (target_name.empty()) {
-    TRY(target_name, model_name_from_file(gguf_file));
-  }
-  TRY_VOID(check_model_name(target_name));
+  TRY(const std::string target_name, import_name(gguf_file, options));
   TRY_VOID(make_folder(paths_.models));
   bool has_waited = false;
   TRY(const FileLock lock,
@@ -202,13 +225,13 @@ Result<StoredModel> ModelStore::import(const fs::path& gguf_file, std::string_vi
   const fs::path target = paths_.models / target_name;
   if (has_waited) {
     // Another process has just made it, most likely from the same file.
-    TRY(const bool is_here, is_made_from(target, gguf_file, stop, progress));
+    TRY(const bool is_here, is_made_from(target, gguf_file, options.context, stop, progress));
     if (is_here) return read_stored_model(target);
   }
   remove_leftovers(paths_.models, target_name);
   TRY_VOID(check_import_space(paths_, gguf_file));
-  TRY(const Manifest manifest,
-      import_gguf(gguf_file, target, {.name = target_name, .licence = {}}, stop, progress));
+  options.name = target_name;
+  TRY(const Manifest manifest, import_gguf(gguf_file, target, options, stop, progress));
   static_cast<void>(manifest);
   return read_stored_model(target);
 }

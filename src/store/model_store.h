@@ -9,6 +9,7 @@
 
 #include "base/progress.h"
 #include "base/result.h"
+#include "import/import_gguf.h"
 #include "model/manifest.h"
 #include "model/model_config.h"
 #include "store/store_paths.h"
@@ -42,8 +43,9 @@ class ModelStore {
   /// of `ONNX_MODEL_PATH`, else the default model. Errors: not_found naming what is there.
   Result<ModelFolder> resolve(std::string_view name_or_path, std::stop_token stop = {},
                               const ProgressSink& progress = {}) const;
-  /// Imports a GGUF file as `name` (empty: from the file's name, in lower case).
-  Result<StoredModel> import(const std::filesystem::path& gguf_file, std::string_view name,
+  /// Imports a GGUF file as `options.name` (empty: from the file's name, in lower case, and the
+  /// chosen window's size where there is one: "NAME-32k").
+  Result<StoredModel> import(const std::filesystem::path& gguf_file, ImportOptions options,
                              std::stop_token stop = {}, const ProgressSink& progress = {}) const;
 
  private:

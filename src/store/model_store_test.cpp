@@ -171,7 +171,7 @@ TEST_F(ModelStoreTest, TakesTheModelPathWhenNoneIsNamed) {
 
 TEST_F(ModelStoreTest, RefusesAnImportUnderANameThatLeavesTheFolder) {
   write(home_ / "x.gguf", "GGUF");
-  const auto model = store().import(home_ / "x.gguf", "../x");
+  const auto model = store().import(home_ / "x.gguf", {.name = "../x"});
   ASSERT_FALSE(model);
   EXPECT_EQ(model.error().code, ErrorCode::kInvalidRequest);
 }
@@ -179,7 +179,7 @@ TEST_F(ModelStoreTest, RefusesAnImportUnderANameThatLeavesTheFolder) {
 TEST_F(ModelStoreTest, LeavesNothingBehindWhenAnImportFails) {
   write(home_ / "Bad File.gguf", "this is not GGUF");
   write(models() / ".bad-file.staging-99999999-1" / "model.onnx", "left by a kill");
-  const auto model = store().import(home_ / "Bad File.gguf", "");
+  const auto model = store().import(home_ / "Bad File.gguf", {});
   ASSERT_FALSE(model);
   EXPECT_EQ(model.error().code, ErrorCode::kModelCorrupt);
   EXPECT_TRUE(store().list().empty());
@@ -194,7 +194,7 @@ TEST_F(ModelStoreTest, LeavesNothingBehindWhenTheDiskIsFull) {
     Result<StoredModel> model = std::unexpected(Error{});
     {
       const FileSizeLimit limit(bytes);
-      model = store().import(home_ / "tiny.gguf", "");
+      model = store().import(home_ / "tiny.gguf", {});
     }
     if (model) break;
     ++failures;
@@ -210,8 +210,29 @@ TEST_F(ModelStoreTest, LeavesNothingBehindWhenTheDiskIsFull) {
   EXPECT_EQ(store().list().front().problem, "");
 }
 
+TEST_F(ModelStoreTest, ALongerWindowIsAModelOfItsOwn) {
+  ASSERT_TRUE(test::tiny_gguf({}).write(home_ / "tiny.gguf"));
+  ASSERT_TRUE(store().import(home_ / "tiny.gguf", {}));
+  const auto longer =
+      store().import(home_ / "tiny.gguf", {.context = ContextChoice{.tokens = 2048}});
+  ASSERT_TRUE(longer) << describe(longer.error());
+  EXPECT_EQ(longer->name, "tiny-2k");
+  EXPECT_EQ(longer->manifest.context->tokens, 2048U);
+  EXPECT_EQ(store().resolve("tiny-2k")->config.context_tokens, 2048U);
+  EXPECT_EQ(store().resolve("tiny")->config.context_tokens, 64U);
+}
+
+TEST_F(ModelStoreTest, AFileThatIsNamedHasItsOwnWindow) {
+  ASSERT_TRUE(test::tiny_gguf({}).write(home_ / "tiny.gguf"));
+  const ImportOptions options{.name = "tiny", .context = ContextChoice{.tokens = 2048}};
+  ASSERT_TRUE(store().import(home_ / "tiny.gguf", options));
+  const auto model = store().resolve((home_ / "tiny.gguf").string());
+  ASSERT_TRUE(model) << describe(model.error());
+  EXPECT_EQ(model->config.context_tokens, 64U);
+}
+
 TEST_F(ModelStoreTest, SaysThatAFileIsMissing) {
-  const auto model = store().import(home_ / "none.gguf", "");
+  const auto model = store().import(home_ / "none.gguf", {});
   ASSERT_FALSE(model);
   EXPECT_EQ(model.error().code, ErrorCode::kNotFound);
 }
@@ -223,7 +244,7 @@ TEST_F(ModelStoreTest, WaitsForAnotherImportOfTheSameName) {
   std::latch is_waiting(1);
   Result<StoredModel> outcome = std::unexpected(Error{});
   std::jthread other([&] {
-    outcome = store().import(home_ / "bad.gguf", "", {}, [&](std::string_view what, auto, auto) {
+    outcome = store().import(home_ / "bad.gguf", {}, {}, [&](std::string_view what, auto, auto) {
       if (what.starts_with("waiting")) is_waiting.count_down();
     });
   });

@@ -81,6 +81,17 @@ class Commands(unittest.TestCase):
         self.assertIn(name, self.check(run("list", variables=self.own_home())).stdout)
         self.assertIn("8192 tokens", self.check(run("show", variables=self.own_home())).stdout)
 
+    def test_a_longer_window_is_imported_as_a_model_of_its_own(self):
+        home = self.own_home()
+        done = self.check(run("import", GGUF, "--context", 32768, variables=home))
+        name = GGUF.stem.lower() + "-32k"
+        self.assertIn(name, done.stdout)
+        self.assertEqual(self.json_of("show", name, variables=home)["context_tokens"], 32768)
+        question = ("run", name, "Hello", "--max-tokens", "4")
+        self.assertTrue(self.check(run(*question, variables=home)).stdout.strip())
+        done = self.check(run("import", GGUF, "--rope-scaling", "linear", variables=home), 1)
+        self.assertIn("--context", done.stderr)
+
     def test_an_empty_store_says_what_to_do(self):
         self.assertIn("onnx-local import", self.check(run("list", variables=self.own_home())).stdout)
         done = self.check(run("show", variables=self.own_home()), 1)
