@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "copy_request.h"
 #include "engine/loop.h"
 #include "event_recorder.h"
 #include "fake_decoder.h"
@@ -468,11 +469,11 @@ TEST(EngineLoop, GivesSampledTokensThatDependOnTheSeedAlone) {
   const SequenceRequest request{.prompt = prompt_of(9),
                                 .sampling = {.temperature = 1.5F, .top_p = 0.9F, .seed = 77},
                                 .tokens_max = 30};
-  const auto alone = engine.submit(request);
+  const auto alone = engine.submit(copy_of(request));
   engine.run_all();
   engine.submit_greedy(prompt_of(50), 40);
   engine.step();
-  const auto among = engine.submit(request);
+  const auto among = engine.submit(copy_of(request));
   engine.submit_greedy({3}, 40);
   engine.run_all();
   EXPECT_EQ(alone.now().tokens, among.now().tokens);
@@ -481,8 +482,8 @@ TEST(EngineLoop, GivesSampledTokensThatDependOnTheSeedAlone) {
 TEST(EngineLoop, DrawsDifferentlyForRequestsWithoutASeed) {
   Stepper engine;
   const SequenceRequest request{.prompt = prompt_of(9), .tokens_max = 30};
-  const auto one = engine.submit(request);
-  const auto other = engine.submit(request);
+  const auto one = engine.submit(copy_of(request));
+  const auto other = engine.submit(copy_of(request));
   engine.run_all();
   EXPECT_NE(one.now().tokens, other.now().tokens);
 }

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "copy_request.h"
 #include "engine/drafter.h"
 #include "engine/loop.h"
 #include "engine/step_costs.h"
@@ -129,10 +130,10 @@ TEST(Speculation, GivesTheSameDrawsWhateverTheSamplerDoes) {
   for (SamplingOptions sampling : samplers()) {
     sampling.seed = 11;
     SequenceRequest request{.prompt = kPrompt, .sampling = sampling, .tokens_max = 150};
-    const Recorded plain = World(model, Guesses::kNone).answer(request);
+    const Recorded plain = World(model, Guesses::kNone).answer(copy_of(request));
     for (const Guesses guesses : {Guesses::kPromptLookup, Guesses::kDraftModel}) {
       World world(model, guesses);
-      const Recorded got = world.answer(request);
+      const Recorded got = world.answer(copy_of(request));
       EXPECT_EQ(got.tokens, plain.tokens);
       EXPECT_GT(world.loop->status().draft_tokens, 0U);
       ASSERT_EQ(got.reports.size(), plain.reports.size());
@@ -161,7 +162,7 @@ double cost_per_token(FakeDecoderOptions model, const SequenceRequest& request, 
     if (rows < 30) cost += StepCosts{}.rows(static_cast<std::uint32_t>(rows));
   };
   World world(model, guesses);
-  const Recorded got = world.answer(request);
+  const Recorded got = world.answer(copy_of(request));
   return cost / static_cast<double>(got.tokens.size());
 }
 
@@ -281,11 +282,11 @@ TEST(Speculation, CutsTextAtAStopStringAmongAcceptedTokens) {
   request.stop_strings = {"ree. on"};
   const auto model = repeating(15, 1000);
   World world(model, Guesses::kPromptLookup, {}, *tokenizer);
-  const Recorded got = world.answer(request);
+  const Recorded got = world.answer(copy_of(request));
   EXPECT_EQ(got.text, "th");
   EXPECT_EQ(got.finished->reason, StopReason::kStopString);
   EXPECT_EQ(got.finished->stop_string, "ree. on");
-  const Recorded plain = World(model, Guesses::kNone, {}, *tokenizer).answer(request);
+  const Recorded plain = World(model, Guesses::kNone, {}, *tokenizer).answer(copy_of(request));
   EXPECT_EQ(got.tokens, plain.tokens);
   EXPECT_EQ(got.finished->usage, plain.finished->usage);
   EXPECT_LT(world.decoder->counts().forwards, 6U);

@@ -24,6 +24,7 @@
 
 #include "base/environment.h"
 #include "base/log.h"
+#include "copy_request.h"
 #include "engine/loop.h"
 #include "event_recorder.h"
 #include "fake_decoder.h"
@@ -207,12 +208,13 @@ class Simulation {
 
   void submit(const Planned& planned, std::uint32_t step) {
     EventRecorder recorder;
-    const auto id = loop_->submit(planned.request, recorder.sink());
+    const auto id = loop_->submit(copy_of(planned.request), recorder.sink());
     if (!id) {
       check_refusal(planned.request, id.error());
       return;
     }
-    Live live{.id = *id, .request = planned.request, .recorder = recorder, .cancel_at = {}};
+    Live live{
+        .id = *id, .request = copy_of(planned.request), .recorder = recorder, .cancel_at = {}};
     if (planned.cancelled_after) {
       live.cancel_at = step + *planned.cancelled_after;
       last_step_ = std::max(last_step_, *live.cancel_at);
@@ -274,7 +276,7 @@ class Simulation {
     const Recorded got = live.recorder.now();
     EXPECT_EQ(got.violations, std::vector<std::string>{});
     ASSERT_TRUE(got.has_ended()) << "sequence " << live.id.value << " never ended";
-    const Recorded alone = oracle(world_, live.request);
+    const Recorded alone = oracle(world_, copy_of(live.request));
     if (got.started) {
       EXPECT_EQ(got.started->prompt_tokens(), live.request.prompt.size());
     }
