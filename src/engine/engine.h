@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,6 +70,13 @@ struct SpeculationOptions {
   bool measure_costs = true;  ///< Learn from steps' times what guesses cost; else from a table.
 };
 
+/// What the log says about each prompt and the prefix cache.
+enum class ExplainCache {
+  kOff,     ///< At level verbose alone.
+  kReason,  ///< What was read, and why no more.
+  kText,    ///< Also the prompt's text around the first difference.
+};
+
 struct EngineOptions {
   std::vector<TokenId> end_tokens;  ///< End a turn; from the model's configuration.
   /// Prefill chunk between two decode steps; in a ragged step, prefill beside decoding rows.
@@ -80,6 +88,9 @@ struct EngineOptions {
   /// For requests that name no seed; the system's randomness where empty.
   std::optional<std::uint64_t> random_seed;
   SpeculationOptions speculation;
+  ExplainCache explain_cache = ExplainCache::kOff;
+  /// For pins' times.
+  std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
 };
 
 /// A snapshot; its numbers belong together.
@@ -89,6 +100,8 @@ struct EngineStatus {
   std::uint32_t slots = 0;
   std::size_t kv_bytes_in_use = 0;
   std::size_t prefix_cache_bytes = 0;
+  std::size_t prefix_cache_pinned_bytes = 0;  ///< Of those, pinned or an agent's last.
+  std::uint64_t prefix_cache_evictions = 0;   ///< Blocks.
   std::uint64_t sequences_finished = 0;
   std::uint64_t sequences_cancelled = 0;
   std::uint64_t sequences_failed = 0;

@@ -14,12 +14,6 @@
 namespace onnxlocal {
 namespace {
 
-PrefixCache::Options cache_options(const EngineOptions& options, const KvLayout& layout) {
-  return {.bytes_max = layout.block_tokens == 0 ? 0 : options.prefix_cache_bytes_max,
-          .block_tokens = layout.block_tokens,
-          .block_bytes = layout.block_bytes};
-}
-
 /// Delivers what came of a token, unless there is nothing to see yet.
 void deliver(Sequence& sequence, Output::Release& release) {
   if (!release.is_empty()) sequence.sink(std::move(release.delta));
@@ -32,7 +26,7 @@ Executor::Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& option
     : options_(options),
       decoder_(std::move(decoder)),
       rule_(make_chunk_rule(options.chunk_tokens, decoder_->limits(), decoder_->layout())),
-      cache_(cache_options(options, decoder_->layout())),
+      keeper_(*decoder_, rule_, options_),
       slots_(decoder_->limits().slots, options.kv_bytes_max) {
   if (drafter) speculator_.emplace(std::move(drafter), decoder_->limits(), options.speculation);
 }
@@ -73,11 +67,7 @@ void Executor::admit() {
     waiting_.pop_front();
     Sequence& sequence = *running_.back();
     sequence.slot = slot;
-    if (sequence.request.use_prefix_cache && options_.prefix_cache_bytes_max > 0) {
-      sequence.kept =
-          cache_.open(fmt::format("{}\n{}\n{}", options_.cache_key, decoder_->layout().layout_id,
-                                  sequence.request.cache_scope));
-    }
+    keeper_.admit(sequence);
   }
 }
 
@@ -99,7 +89,7 @@ StepPlan Executor::plan() {
       if (waits_for_blocks(*sequence)) continue;
       share_prefix(*sequence);
     }
-    take_cached_blocks(*sequence);
+    keeper_.take(*sequence);
   }
   if (speculator_) propose_drafts();
   std::vector<SequenceView> views;
@@ -156,7 +146,7 @@ void Executor::run(const StepPlan& plan) {
     Sequence& sequence = *running_[planned.sequence];
     if (sequence.is_prefilling()) {
       sequence.position += planned.tokens;
-      keep_blocks(sequence);
+      keeper_.keep(sequence);
       if (!planned.needs_logits) continue;
       begin_answer(sequence);
       take_logits(sequence, logits->row(row++));
@@ -192,7 +182,7 @@ void Executor::begin_answer(Sequence& sequence) {
                                 sequence.usage.cache_creation_tokens;
   totals_.prompt_tokens += sequence.prompt_tokens;
   totals_.cached_tokens += sequence.usage.cache_read_tokens;
-  sequence.sink(GenerationStarted{.usage = sequence.usage});
+  sequence.sink(GenerationStarted{.usage = sequence.usage, .cache = keeper_.report(sequence)});
 }
 
 /// Row by row, as if each were a step of its own: until the sequence ends, or the token that is
@@ -268,8 +258,7 @@ bool Executor::is_end_token(const Sequence& sequence, TokenId token) const {
 void Executor::remove_ended() {
   for (auto& sequence : running_) {
     if (!sequence->end) continue;
-    keep_blocks(*sequence);
-    sequence->kept = {};
+    keeper_.end(*sequence);
     decoder_->truncate(*sequence->slot, 0);
     if (speculator_) speculator_->forget(*sequence->slot);
     slots_.give_back(*sequence->slot);

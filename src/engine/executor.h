@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
-#include "engine/prefix_cache.h"
+#include "engine/prefix_keeper.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
@@ -48,6 +48,11 @@ class Executor {
   /// can be published in between: who sees the end sees its effects.
   void deliver_ends();
 
+  /// See `PrefixKeeper::explain_with`.
+  void explain_with(std::function<std::string(std::span<const TokenId>)> to_text) {
+    keeper_.explain_with(std::move(to_text));
+  }
+
   /// Everything but what the intake counts.
   EngineStatus status() const;
   const DecoderLimits& limits() const { return decoder_->limits(); }
@@ -62,10 +67,6 @@ class Executor {
   std::uint32_t shared_blocks(const Sequence& one, const Sequence& other) const;
   bool waits_for_blocks(const Sequence& sequence) const;
   void share_prefix(Sequence& sequence);
-  void take_cached_blocks(Sequence& sequence);
-  void keep_blocks(Sequence& sequence);
-  void forget_import(Sequence& sequence);
-  std::span<const TokenId> block_tokens(const Sequence& sequence, std::uint32_t block) const;
 
   StepPlan plan();
   void propose_drafts();
@@ -86,7 +87,7 @@ class Executor {
   const EngineOptions options_;
   const std::unique_ptr<Decoder> decoder_;
   const ChunkRule rule_;
-  PrefixCache cache_;  ///< Before the sequences, whose paths point into it.
+  PrefixKeeper keeper_;  ///< Before the sequences, whose paths point into its cache.
   SlotPool slots_;
   SamplerScratch scratch_;
   std::optional<Speculator> speculator_;

@@ -1,5 +1,5 @@
-// The executor's slots: what comes into them from the prefix cache and goes out to it, and the
-// check that all of it agrees.
+// The executor's slots: who may have one, what one shares with another, and the check that all of
+// it agrees.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -9,11 +9,6 @@
 #include "engine/limits.h"
 
 namespace onnxlocal {
-
-std::span<const TokenId> Executor::block_tokens(const Sequence& sequence,
-                                                std::uint32_t block) const {
-  return std::span(sequence.tokens).subspan(block * rule_.block_tokens, rule_.block_tokens);
-}
 
 std::uint64_t Executor::whole_blocks(std::uint64_t tokens) const {
   return (tokens + rule_.block_tokens - 1) / rule_.block_tokens * rule_.block_tokens;
@@ -92,54 +87,7 @@ void Executor::share_prefix(Sequence& sequence) {
   }
   sequence.position = tokens;
   sequence.usage.cache_read_tokens = tokens;
-  while (sequence.kept.blocks() < best_blocks &&
-         cache_.follow(sequence.kept, block_tokens(sequence, sequence.kept.blocks()))) {
-  }
-}
-
-/// Extends the slot [0, position) by blocks that the cache has, up to `reusable_tokens_max`.
-void Executor::take_cached_blocks(Sequence& sequence) {
-  if (!sequence.kept.is_open()) return;
-  const std::uint32_t size = rule_.block_tokens;
-  const std::uint32_t end = reusable_tokens_max(rule_, sequence.prompt_tokens);
-  // Behind a position inside a block, or behind blocks that found no room in the cache, nothing can
-  // be appended.
-  while (sequence.position == sequence.kept.blocks() * size && sequence.position + size <= end) {
-    if (!cache_.follow(sequence.kept, block_tokens(sequence, sequence.kept.blocks()))) return;
-    const auto imported = decoder_->import_blocks(*sequence.slot, cache_.bytes(sequence.kept));
-    if (!imported) {
-      LOG_WARNING("cached keys and values were not taken, computing the rest: {}",
-                  describe(imported.error()));
-      forget_import(sequence);
-      return;
-    }
-    sequence.position += size;
-    sequence.usage.cache_read_tokens += size;
-  }
-}
-
-/// Goes on from what the slot held before, without the cache.
-void Executor::forget_import(Sequence& sequence) {
-  decoder_->truncate(*sequence.slot, sequence.position);
-  sequence.kept = {};
-}
-
-/// Puts the slot's whole blocks behind `kept` into the cache.
-void Executor::keep_blocks(Sequence& sequence) {
-  if (!sequence.kept.is_open()) return;
-  const std::uint32_t size = rule_.block_tokens;
-  while ((sequence.kept.blocks() + 1) * size <= sequence.position) {
-    const std::uint32_t block = sequence.kept.blocks();
-    const auto tokens = block_tokens(sequence, block);
-    if (cache_.follow(sequence.kept, tokens)) continue;  // Another sequence was faster.
-    const bool is_added = cache_.add(sequence.kept, tokens, [&](std::span<std::byte> bytes) {
-      return decoder_->export_blocks(*sequence.slot, block, bytes);
-    });
-    if (!is_added) return;
-    if ((block + 1) * size <= sequence.prompt_tokens) {
-      sequence.usage.cache_creation_tokens += size;
-    }
-  }
+  keeper_.follow(sequence, best_blocks);
 }
 
 EngineStatus Executor::status() const {
@@ -150,7 +98,7 @@ EngineStatus Executor::status() const {
   for (const auto& sequence : running_) {
     status.kv_bytes_in_use += sequence->position * decoder_->limits().kv_bytes_per_token;
   }
-  status.prefix_cache_bytes = cache_.bytes_in_use();
+  keeper_.add_to(status);
   status.failed = failures_in_a_row_ >= kDecoderFailuresMax;
   return status;
 }
@@ -159,7 +107,7 @@ Result<void> Executor::check_invariants() const {
   const auto broken = [](std::string what) {
     return std::unexpected(internal_error(fmt::format("engine: {}", what)));
   };
-  TRY_VOID(cache_.check_invariants());
+  TRY_VOID(keeper_.check_invariants());
   std::size_t reserved = 0;
   for (const auto& sequence : running_) {
     const std::uint32_t position = sequence->position;

@@ -17,4 +17,11 @@ inline constexpr std::size_t kStopStringBytesMax = 4096;
 /// may be one request's (memory for a long prompt); three in a row are not.
 inline constexpr std::uint32_t kDecoderFailuresMax = 3;
 
+/// A prompt up to this length that pins nothing is a side talk (a title, a summary, a check before
+/// a command): agents' own prompts begin with more than this.
+inline constexpr std::uint32_t kSideTalkTokensMax = 4096;
+
+/// Tokens that the log shows on each side of a prompt's first difference.
+inline constexpr std::uint32_t kExplainedTokens = 24;
+
 }  // namespace onnxlocal

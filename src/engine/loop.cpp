@@ -39,7 +39,11 @@ EngineLoop::EngineLoop(std::unique_ptr<Decoder> decoder, std::shared_ptr<const T
       shared_tokens_max_(decoder->free_tokens()),
       executor_(std::move(decoder), options_, std::move(drafter)),
       status_(executor_.status()),
-      messages_(std::numeric_limits<std::size_t>::max()) {}
+      messages_(std::numeric_limits<std::size_t>::max()) {
+  if (!tokenizer_) return;
+  executor_.explain_with(
+      [this](std::span<const TokenId> tokens) { return tokenizer_->decode(tokens).value_or(""); });
+}
 
 Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
   if (!is_accepting_) return std::unexpected(shutting_down());

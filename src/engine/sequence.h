@@ -52,6 +52,7 @@ struct Sequence {
   std::uint32_t position = 0;  ///< Tokens in the slot.
   std::vector<TokenId> draft;  ///< Guesses that the next step verifies.
   PrefixCache::Path kept;  ///< [0, blocks) of `tokens` in the prefix cache; closed: do not use it.
+  std::uint32_t pinned_blocks = 0;  ///< Pins up to here are set.
   Usage usage;
   std::optional<GenerationEvent> end;  ///< Set: to be removed, and this delivered, after the step.
 

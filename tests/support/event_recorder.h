@@ -17,6 +17,7 @@ namespace onnxlocal {
 /// What one generation's events came to.
 struct Recorded {
   std::optional<Usage> started;
+  CacheReport cache;
   std::vector<TokenId> tokens;
   std::vector<TokenReport> reports;
   std::string text;
@@ -68,6 +69,7 @@ class EventRecorder {
       if (auto* started = std::get_if<GenerationStarted>(&event)) {
         if (r.started) r.violations.emplace_back("started twice");
         r.started = started->usage;
+        r.cache = std::move(started->cache);
       } else if (auto* delta = std::get_if<GenerationDelta>(&event)) {
         if (!r.started) r.violations.emplace_back("a delta before the start");
         ++r.deltas;
