@@ -60,7 +60,7 @@ Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
   const SequenceId id{next_id_++};
   // Built here, so that the engine's thread need not count the prompt's tokens for penalties.
   Sampler sampler(request.sampling, seed_ + id.value, request.prompt);
-  Output output(tokenizer_.get(), request.stop_strings);
+  Output output(tokenizer_.get(), request.stop_strings, request.visible_tokens);
   request.tokens_max = clamped.tokens_max;
   std::vector<TokenId> tokens = std::exchange(request.prompt, {});
   const auto prompt_tokens = static_cast<std::uint32_t>(tokens.size());

@@ -1,23 +1,28 @@
 #include "engine/output.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace onnxlocal {
 
-Output::Output(const Tokenizer* tokenizer, std::vector<std::string> stop_strings)
-    : matcher_(std::move(stop_strings)) {
+Output::Output(const Tokenizer* tokenizer, std::vector<std::string> stop_strings,
+               std::vector<TokenId> visible_tokens)
+    : visible_tokens_(std::move(visible_tokens)), matcher_(std::move(stop_strings)) {
   if (tokenizer) stream_.emplace(tokenizer->stream());
 }
 
 Result<Output::Release> Output::push(TokenReport report) {
-  std::string text;
-  if (stream_) {
-    TRY(text, stream_->push(report.chosen.token));
-  }
+  TRY(const std::string text, text_of(report.chosen.token));
   const std::size_t begin = text_bytes_;
   text_bytes_ += text.size();
   held_.push_back({.report = std::move(report), .text_begin = begin, .text_end = text_bytes_});
   return release(matcher_.push(text), false);
+}
+
+Result<std::string> Output::text_of(TokenId token) {
+  if (!stream_) return std::string();
+  const bool is_visible = std::ranges::find(visible_tokens_, token) != visible_tokens_.end();
+  return is_visible ? stream_->push_visible(token) : stream_->push(token);
 }
 
 Result<Output::Release> Output::finish() {

@@ -18,8 +18,10 @@ namespace onnxlocal {
 /// string, each token's report with the text it became. One thread.
 class Output {
  public:
-  /// `tokenizer` may be null: then reports pass straight through and text stays empty.
-  Output(const Tokenizer* tokenizer, std::vector<std::string> stop_strings);
+  /// `tokenizer` may be null: then reports pass straight through and text stays empty. The spelling
+  /// of special tokens among `visible_tokens` is text like any other; the others have none.
+  Output(const Tokenizer* tokenizer, std::vector<std::string> stop_strings,
+         std::vector<TokenId> visible_tokens = {});
 
   struct Release {
     GenerationDelta delta;                   ///< May be empty.
@@ -38,9 +40,11 @@ class Output {
     std::size_t text_begin = 0;  ///< Bytes of all text before this token's.
     std::size_t text_end = 0;
   };
+  Result<std::string> text_of(TokenId token);
   Release release(StopMatcher::Release text, bool is_last);
 
   std::optional<TokenStream> stream_;
+  std::vector<TokenId> visible_tokens_;
   StopMatcher matcher_;
   std::deque<Held> held_;
   std::size_t text_bytes_ = 0;      ///< Text that came from tokens.

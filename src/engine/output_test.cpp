@@ -88,6 +88,40 @@ TEST(Output, HasNoTextForSpecialTokens) {
   EXPECT_EQ(release->delta.tokens.size(), 1U);
 }
 
+/// `tokens` with 257 visible.
+std::string text_with_visible_257(const std::vector<TokenId>& tokens) {
+  const auto tokenizer = byte_tokenizer();
+  Output output(tokenizer.get(), {}, {257});
+  std::string text;
+  for (const TokenId token : tokens) {
+    const auto release = output.push({.chosen = {.token = token}, .alternatives = {}});
+    EXPECT_TRUE(release.has_value());
+    text += release->delta.text;
+  }
+  return text + output.finish()->delta.text;
+}
+
+TEST(Output, ShowsTheSpellingOfVisibleSpecialTokensInItsPlace) {
+  EXPECT_EQ(text_with_visible_257({'a', 257, 'b', 258, 257}), "a<|im_start|>b<|im_start|>");
+}
+
+TEST(Output, EndsACharacterThatAVisibleTokenCutsShort) {
+  EXPECT_EQ(text_with_visible_257({'a', 0xE4, 0xB8, 257, 0x96, 'b'}),
+            "a\xEF\xBF\xBD<|im_start|>\xEF\xBF\xBD"
+            "b");
+  // A token without text between the bytes of a character does not.
+  EXPECT_EQ(text_with_visible_257({0xC3, 258, 0xA9, 257}), "é<|im_start|>");
+}
+
+TEST(Output, FindsStopStringsInVisibleTokens) {
+  const auto tokenizer = byte_tokenizer();
+  Output output(tokenizer.get(), {"<|im_start|>"}, {257});
+  ASSERT_TRUE(output.push({.chosen = {.token = 'a'}, .alternatives = {}}));
+  const auto release = output.push({.chosen = {.token = 257}, .alternatives = {}});
+  EXPECT_EQ(release->stop_string, "<|im_start|>");
+  EXPECT_EQ(release->delta.text, "");
+}
+
 TEST(Output, NeverLeaksPartOfAStopString) {
   std::mt19937 random(21);
   for (int round = 0; round < 300; ++round) {

@@ -34,6 +34,17 @@ Result<std::string> TokenStream::push(TokenId token) {
   return std::string(native::view(text));
 }
 
+Result<std::string> TokenStream::push_visible(TokenId token) {
+  onnxlocal_slice text{};
+  char* error = nullptr;
+  const auto status = onnxlocal_stream_push_visible(
+      state_->handle.get(), static_cast<std::uint32_t>(token), &text, &error);
+  if (status != ONNXLOCAL_TEXT_OK) {
+    return std::unexpected(native::take_error(status, error));
+  }
+  return std::string(native::view(text));
+}
+
 Result<std::string> TokenStream::finish() {
   onnxlocal_slice text{};
   char* error = nullptr;

@@ -28,6 +28,8 @@ class TokenStream {
   /// several code points may come in several pieces, a code point never), maybe empty. Special
   /// tokens have no text.
   Result<std::string> push(TokenId token);
+  /// As `push`, but a special token's spelling is its text, behind what was held back.
+  Result<std::string> push_visible(TokenId token);
   /// What is still held back, ill-formed bytes as U+FFFD. Call once, last.
   Result<std::string> finish();
 

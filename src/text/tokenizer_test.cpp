@@ -142,6 +142,17 @@ TEST(TokenStream, IllFormedBytesBecomeReplacementCharacters) {
   }
 }
 
+TEST(TokenStream, ShowsAVisibleTokenBehindWhatWasHeldBack) {
+  const auto tokenizer = byte_tokenizer({"<tool_call>"});
+  auto stream = tokenizer->stream();
+  EXPECT_EQ(stream.push('a').value(), "a");
+  EXPECT_EQ(stream.push(0xF0).value(), "");
+  EXPECT_EQ(stream.push_visible(259).value(), "\xEF\xBF\xBD<tool_call>");
+  EXPECT_EQ(stream.push_visible('b').value(), "b");
+  EXPECT_EQ(stream.push(259).value(), "");
+  EXPECT_EQ(stream.finish().value(), "");
+}
+
 TEST(TokenStream, SentencePieceLosesItsFirstSpaceAlone) {
   const auto tokenizer = Tokenizer::from_json(test::read("sentencepiece_tokenizer.json")).value();
   const std::string text = "the  the 漢é€";

@@ -98,6 +98,9 @@ void onnxlocal_stream_free(onnxlocal_stream* stream);
 /* `*text` is the stream's, valid until the next call on it. */
 int32_t onnxlocal_stream_push(onnxlocal_stream* stream, uint32_t token, onnxlocal_slice* text,
                               char** error);
+/* As push, but a special token's spelling is its text, behind what was held back. */
+int32_t onnxlocal_stream_push_visible(onnxlocal_stream* stream, uint32_t token,
+                                      onnxlocal_slice* text, char** error);
 int32_t onnxlocal_stream_finish(onnxlocal_stream* stream, onnxlocal_slice* text, char** error);
 
 /* Chat template. */

@@ -56,6 +56,19 @@ impl TokenStream {
         Ok(&self.text)
     }
 
+    /// As `push`, but a special token's spelling is its text. No character spans it: what was held
+    /// back comes first.
+    pub fn push_visible(&mut self, id: u32) -> Result<&str> {
+        if !self.core.vocabulary.is_special(id) {
+            return self.push(id);
+        }
+        self.finish()?;
+        self.is_first = false;
+        self.leading_spaces = 0;
+        self.text.push_str(&String::from_utf8_lossy(self.core.vocabulary.bytes(id)));
+        Ok(&self.text)
+    }
+
     pub fn finish(&mut self) -> Result<&str> {
         self.text.clear();
         if self.core.vocabulary.decoding == Decoding::Library {

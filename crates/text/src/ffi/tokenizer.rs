@@ -122,6 +122,25 @@ pub unsafe extern "C" fn onnxlocal_stream_push(
 /// # Safety
 /// See the header.
 #[no_mangle]
+pub unsafe extern "C" fn onnxlocal_stream_push_visible(
+    stream: &mut TokenStream,
+    token: u32,
+    text: *mut Slice,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        run(error, || {
+            let whole = stream.push_visible(token)?;
+            *text = Slice { data: whole.as_ptr(), size: whole.len() };
+            Ok(())
+        })
+    }
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
 pub unsafe extern "C" fn onnxlocal_stream_finish(
     stream: &mut TokenStream,
     text: *mut Slice,
