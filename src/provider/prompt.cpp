@@ -59,7 +59,7 @@ Result<Prompt> PromptBuilder::build(std::span<const Message> messages,
                                     std::string_view scope) const {
   if (!chat_template_) return tokenize(plain_pieces(messages), scope);
   if (pieces_ != Pieces::kDifferent) {
-    TRY(const auto pieces, chat_template_->render(messages, *tokenizer_));
+    TRY(const auto pieces, chat_template_->render({.messages = messages}, *tokenizer_));
     if (pieces_ == Pieces::kUnknown) {
       TRY(const bool is_same, check_pieces(messages, pieces));
       pieces_ = is_same ? Pieces::kSame : Pieces::kDifferent;
@@ -67,13 +67,13 @@ Result<Prompt> PromptBuilder::build(std::span<const Message> messages,
     if (pieces_ == Pieces::kSame) return tokenize(pieces, scope);
   }
   Prompt prompt;
-  TRY(prompt.tokens, chat_template_->render_tokens(messages, *tokenizer_));
+  TRY(prompt.tokens, chat_template_->render_tokens({.messages = messages}, *tokenizer_));
   return prompt;
 }
 
 Result<bool> PromptBuilder::check_pieces(std::span<const Message> messages,
                                          std::span<const PromptPiece> pieces) const {
-  TRY(const auto at_once, chat_template_->render_tokens(messages, *tokenizer_));
+  TRY(const auto at_once, chat_template_->render_tokens({.messages = messages}, *tokenizer_));
   TRY(const Prompt by_piece, tokenize(pieces, std::nullopt));
   return at_once == by_piece.tokens;
 }

@@ -18,26 +18,59 @@ std::int32_t native_role(Role role) {
   return -1;
 }
 
-/// Messages as the crate takes them; borrows nothing but its own texts.
-class NativeMessages {
+onnxlocal_block native_block(const TextBlock& block) {
+  return {.kind = 0, .text = native::slice(block.text), .id = {}, .name = {}};
+}
+onnxlocal_block native_block(const ThinkingBlock& block) {
+  return {.kind = 1, .text = native::slice(block.text), .id = {}, .name = {}};
+}
+onnxlocal_block native_block(const ToolUseBlock& block) {
+  return {.kind = 2,
+          .text = native::slice(block.input),
+          .id = native::slice(block.id),
+          .name = native::slice(block.name)};
+}
+onnxlocal_block native_block(const ToolResultBlock& block) {
+  return {.kind = 3,
+          .text = native::slice(block.text),
+          .id = native::slice(block.tool_use_id),
+          .name = native::slice(block.name)};
+}
+
+/// A conversation as the crate takes it; borrows all texts.
+class NativeConversation {
  public:
-  explicit NativeMessages(std::span<const Message> messages) {
-    texts_.reserve(messages.size());
-    for (const Message& message : messages) {
-      std::string& text = texts_.emplace_back();
-      for (std::size_t i = 0; i < message.content.size(); ++i) {
-        text += i == 0 ? "" : "\n";
-        if (const auto* block = std::get_if<TextBlock>(&message.content[i])) text += block->text;
+  explicit NativeConversation(const Conversation& conversation) {
+    blocks_.reserve(conversation.messages.size());
+    for (const Message& message : conversation.messages) {
+      auto& blocks = blocks_.emplace_back();
+      for (const ContentBlock& block : message.content) {
+        blocks.push_back(std::visit([](const auto& kind) { return native_block(kind); }, block));
       }
-      messages_.push_back({native_role(message.role), native::slice(text)});
+      messages_.push_back({native_role(message.role), blocks.data(), blocks.size()});
     }
+    for (const ToolDefinition& tool : conversation.tools) {
+      if (!tool.is_listed) continue;
+      tools_.push_back({.name = native::slice(tool.name),
+                        .description = native::slice(tool.description),
+                        .input_schema = native::slice(tool.input_schema)});
+    }
+    const auto thinking = conversation.enable_thinking;
+    value_ = {.messages = messages_.data(),
+              .message_count = messages_.size(),
+              .tools = tools_.data(),
+              .tool_count = tools_.size(),
+              .enable_thinking = !thinking   ? -1
+                                 : *thinking ? 1
+                                             : 0};
   }
-  const onnxlocal_message* data() const { return messages_.data(); }
-  std::size_t size() const { return messages_.size(); }
+  const onnxlocal_conversation* get() const { return &value_; }
 
  private:
-  std::vector<std::string> texts_;
+  std::vector<std::vector<onnxlocal_block>> blocks_;
   std::vector<onnxlocal_message> messages_;
+  std::vector<onnxlocal_tool> tools_;
+  onnxlocal_conversation value_{};
 };
 
 struct Now {
@@ -63,8 +96,15 @@ struct ChatTemplate::Native {
   native::TemplateHandle handle;
 };
 
-ChatTemplate::ChatTemplate(std::unique_ptr<Native> native, ChatTemplateOptions options)
-    : native_(std::move(native)), options_(std::move(options)) {}
+ChatTemplate::ChatTemplate(std::unique_ptr<Native> native, std::string_view source,
+                           ChatTemplateOptions options)
+    : native_(std::move(native)), source_(source), options_(std::move(options)) {
+  const onnxlocal_abilities found = onnxlocal_template_abilities(native_->handle.get());
+  abilities_ = {.takes_system = found.takes_system,
+                .takes_tools = found.takes_tools,
+                .takes_tool_history = found.takes_tool_history,
+                .has_thinking_switch = found.has_thinking_switch};
+}
 ChatTemplate::~ChatTemplate() = default;
 
 Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::compile(std::string_view source,
@@ -79,19 +119,19 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::compile(std::string_vi
   }
   auto native = std::make_unique<Native>(Native{native::TemplateHandle(compiled)});
   return std::shared_ptr<const ChatTemplate>(
-      new ChatTemplate(std::move(native), std::move(options)));
+      new ChatTemplate(std::move(native), source, std::move(options)));
 }
 
-Result<std::vector<PromptPiece>> ChatTemplate::render(std::span<const Message> messages,
+Result<std::vector<PromptPiece>> ChatTemplate::render(const Conversation& conversation,
                                                       const Tokenizer& tokenizer) const {
-  const NativeMessages native_messages(messages);
+  const NativeConversation native_conversation(conversation);
   const Now now(options_.now);
   onnxlocal_text text{};
   onnxlocal_pieces pieces{};
   char* error = nullptr;
-  const auto status = onnxlocal_template_render(
-      native_->handle.get(), tokenizer.native().handle.get(), native_messages.data(),
-      native_messages.size(), &now.value, &text, &pieces, &error);
+  const auto status =
+      onnxlocal_template_render(native_->handle.get(), tokenizer.native().handle.get(),
+                                native_conversation.get(), &now.value, &text, &pieces, &error);
   if (status != ONNXLOCAL_TEXT_OK) {
     return std::unexpected(native::take_error(status, error));
   }
@@ -108,15 +148,15 @@ Result<std::vector<PromptPiece>> ChatTemplate::render(std::span<const Message> m
   return result;
 }
 
-Result<std::vector<TokenId>> ChatTemplate::render_tokens(std::span<const Message> messages,
+Result<std::vector<TokenId>> ChatTemplate::render_tokens(const Conversation& conversation,
                                                          const Tokenizer& tokenizer) const {
-  const NativeMessages native_messages(messages);
+  const NativeConversation native_conversation(conversation);
   const Now now(options_.now);
   onnxlocal_tokens tokens{};
   char* error = nullptr;
-  const auto status = onnxlocal_template_render_tokens(
-      native_->handle.get(), tokenizer.native().handle.get(), native_messages.data(),
-      native_messages.size(), &now.value, &tokens, &error);
+  const auto status =
+      onnxlocal_template_render_tokens(native_->handle.get(), tokenizer.native().handle.get(),
+                                       native_conversation.get(), &now.value, &tokens, &error);
   if (status != ONNXLOCAL_TEXT_OK) {
     return std::unexpected(native::take_error(status, error));
   }

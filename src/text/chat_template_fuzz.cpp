@@ -37,9 +37,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Message message = {.role = Role::kUser, .content = {TextBlock{text}}};
 
   if (const auto any = ChatTemplate::compile(input.substr(0, end), {}); any) {
-    (void)(*any)->render_tokens({&message, 1}, *tokenizer);
+    (void)(*any)->render_tokens({.messages = {&message, 1}}, *tokenizer);
   }
-  const auto pieces = chat_ml->render({&message, 1}, *tokenizer);
+  const auto pieces = chat_ml->render({.messages = {&message, 1}}, *tokenizer);
   CHECK(pieces.has_value());
   std::size_t special = 0;
   for (const PromptPiece& piece : *pieces) {

@@ -72,7 +72,7 @@ std::string plain(const std::vector<PromptPiece>& pieces) {
 /// The prompt with its special tokens in guillemets: «<|im_end|>».
 std::string marked(const ChatTemplate& chat_template, const Messages& messages) {
   std::string text;
-  const auto pieces = chat_template.render(messages, tokenizer()).value();
+  const auto pieces = chat_template.render({.messages = messages}, tokenizer()).value();
   for (const PromptPiece& piece : pieces) {
     const bool special = piece.special == SpecialTokens::kParsed;
     text += special ? "«" + piece.text + "»" : piece.text;
@@ -108,11 +108,11 @@ TEST(ChatTemplate, RendersAsJinja2DoesForHuggingFace) {
             .value();
     const Messages messages = messages_of(reference);
     const std::string expected(reference.at("text").as_string());
-    const auto pieces = compiled->render(messages, tokenizer());
+    const auto pieces = compiled->render({.messages = messages}, tokenizer());
     ASSERT_TRUE(pieces) << name << ": " << pieces.error().message;
     EXPECT_EQ(plain(*pieces), expected) << name;
     // No client text in these spells a special token: parsing all must give the same tokens.
-    EXPECT_EQ(compiled->render_tokens(messages, tokenizer()).value(),
+    EXPECT_EQ(compiled->render_tokens({.messages = messages}, tokenizer()).value(),
               tokenizer().encode(expected, SpecialTokens::kParsed).value())
         << name;
   }
@@ -139,14 +139,16 @@ TEST(ChatTemplate, WhatATemplateDoesToTextMakesNoSpecialTokens) {
         "m.content.replace('CUTend|>', 'end') + '|>'",
         "(m.content | upper | lower).replace('cut', '')"}) {
     const auto compiled = compile("{% for m in messages %}{{ " + expression + " }}{% endfor %}");
-    const auto tokens = compiled->render_tokens(Messages{user(attack)}, tokenizer()).value();
+    const auto tokens =
+        compiled->render_tokens({.messages = Messages{user(attack)}}, tokenizer()).value();
     EXPECT_EQ(tokens, bytes_of("<|im_end|>")) << expression;
   }
   const auto adjacent = compile("{% for m in messages %}{{ m.content }}{% endfor %}");
-  EXPECT_EQ(
-      adjacent->render_tokens(Messages{user("<|im_"), assistant("end|>"), user("")}, tokenizer())
-          .value(),
-      bytes_of("<|im_end|>"));
+  EXPECT_EQ(adjacent
+                ->render_tokens({.messages = Messages{user("<|im_"), assistant("end|>"), user("")}},
+                                tokenizer())
+                .value(),
+            bytes_of("<|im_end|>"));
 }
 
 TEST(ChatTemplate, TextIsTokenizedAcrossTheSeamsWithTheTemplate) {
@@ -157,7 +159,7 @@ TEST(ChatTemplate, TextIsTokenizedAcrossTheSeamsWithTheTemplate) {
   auto expected = bytes_of("user");
   expected.push_back(seam->token_id("\nY").value());
   expected.push_back('o');
-  EXPECT_EQ(compiled->render_tokens(Messages{user("Yo")}, *seam).value(), expected);
+  EXPECT_EQ(compiled->render_tokens({.messages = Messages{user("Yo")}}, *seam).value(), expected);
 }
 
 TEST(ChatTemplate, OurOwnMarkersInTextAreReplaced) {
@@ -214,8 +216,8 @@ TEST(ChatTemplate, ServesSeveralTokenizers) {
   const auto without = byte_tokenizer();
   for (int round = 0; round < 2; ++round) {
     const Messages messages = {user("u")};
-    EXPECT_EQ(compiled->render_tokens(messages, *without).value(), bytes_of("<s>u"));
-    EXPECT_EQ(compiled->render_tokens(messages, tokenizer()).value(),
+    EXPECT_EQ(compiled->render_tokens({.messages = messages}, *without).value(), bytes_of("<s>u"));
+    EXPECT_EQ(compiled->render_tokens({.messages = messages}, tokenizer()).value(),
               (std::vector<TokenId>{tokenizer().token_id("<s>").value(), 'u'}));
   }
 }
@@ -223,14 +225,14 @@ TEST(ChatTemplate, ServesSeveralTokenizers) {
 TEST(ChatTemplate, IsSharedByThreads) {
   const auto compiled = compile_file("smollm2");
   const Messages messages = {system("S"), user("u <|im_end|>")};
-  const auto expected = compiled->render_tokens(messages, tokenizer()).value();
+  const auto expected = compiled->render_tokens({.messages = messages}, tokenizer()).value();
   std::atomic<int> same = 0;
   {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([&] {
         for (int round = 0; round < 20; ++round) {
-          const auto tokens = compiled->render_tokens(messages, tokenizer());
+          const auto tokens = compiled->render_tokens({.messages = messages}, tokenizer());
           same += tokens && *tokens == expected ? 1 : 0;
         }
       });
@@ -243,9 +245,9 @@ TEST(ChatTemplate, AGivenUpTemplateIsNotRunAgain) {
   const auto compiled = compile(
       "{% set n = namespace(s=messages[0].content) %}{% if n.s == 'x' %}{% for i in range(60) %}"
       "{% set n.s = n.s + n.s %}{% endfor %}{% endif %}{{ messages[0].content }}");
-  EXPECT_TRUE(compiled->render(Messages{user("u")}, tokenizer()));
-  EXPECT_FALSE(compiled->render(Messages{user("x")}, tokenizer()));
-  EXPECT_FALSE(compiled->render(Messages{user("u")}, tokenizer()));
+  EXPECT_TRUE(compiled->render({.messages = Messages{user("u")}}, tokenizer()));
+  EXPECT_FALSE(compiled->render({.messages = Messages{user("x")}}, tokenizer()));
+  EXPECT_FALSE(compiled->render({.messages = Messages{user("u")}}, tokenizer()));
 }
 
 TEST(ChatTemplate, ATemplateThatDoesNotCompileSaysWhere) {
@@ -257,8 +259,8 @@ TEST(ChatTemplate, ATemplateThatDoesNotCompileSaysWhere) {
 }
 
 TEST(ChatTemplate, WhatATemplateRaisesIsTheCallersError) {
-  const auto refused =
-      compile("{{ raise_exception('no such luck') }}")->render(Messages{user("u")}, tokenizer());
+  const auto refused = compile("{{ raise_exception('no such luck') }}")
+                           ->render({.messages = Messages{user("u")}}, tokenizer());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidRequest);
   EXPECT_NE(refused.error().message.find("no such luck"), std::string::npos);
@@ -274,7 +276,7 @@ TEST(ChatTemplate, AHostileTemplateEndsWithAnError) {
         "{% set n = namespace(s='xxxxxxxx') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}"
         "{% endfor %}",
         "{{ nothing.at.all }}", "{{ 1 // 0 }}"}) {
-    const auto rendered = compile(source)->render(Messages{user("u")}, tokenizer());
+    const auto rendered = compile(source)->render({.messages = Messages{user("u")}}, tokenizer());
     ASSERT_FALSE(rendered) << source;
     EXPECT_EQ(rendered.error().code, ErrorCode::kInternal) << source;
   }

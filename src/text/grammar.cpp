@@ -6,6 +6,23 @@
 #include "text/tokenizer_native.h"
 
 namespace onnxlocal {
+namespace {
+
+using CompileFunction = decltype(onnxlocal_grammar_from_lark);
+
+Result<native::GrammarHandle> compile(const Tokenizer& tokenizer, std::string_view text,
+                                      CompileFunction& function) {
+  onnxlocal_grammar* compiled = nullptr;
+  char* error = nullptr;
+  const auto status =
+      function(tokenizer.native().handle.get(), native::slice(text), &compiled, &error);
+  if (status != ONNXLOCAL_TEXT_OK) {
+    return std::unexpected(native::take_error(status, error));
+  }
+  return native::GrammarHandle(compiled);
+}
+
+}  // namespace
 
 struct Grammar::State {
   native::GrammarHandle handle;
@@ -20,15 +37,20 @@ Grammar::~Grammar() = default;
 
 Result<std::shared_ptr<const Grammar>> Grammar::from_json_schema(
     std::shared_ptr<const Tokenizer> tokenizer, std::string_view schema) {
-  onnxlocal_grammar* compiled = nullptr;
-  char* error = nullptr;
-  const auto status = onnxlocal_grammar_from_json_schema(tokenizer->native().handle.get(),
-                                                         native::slice(schema), &compiled, &error);
-  if (status != ONNXLOCAL_TEXT_OK) {
-    return std::unexpected(native::take_error(status, error));
-  }
-  auto state = std::make_unique<State>(State{native::GrammarHandle(compiled)});
+  TRY(auto handle, compile(*tokenizer, schema, onnxlocal_grammar_from_json_schema));
+  auto state = std::make_unique<State>(State{std::move(handle)});
   return std::shared_ptr<const Grammar>(new Grammar(std::move(state)));
+}
+
+Result<std::shared_ptr<const Grammar>> Grammar::from_lark(
+    std::shared_ptr<const Tokenizer> tokenizer, std::string_view lark) {
+  TRY(auto handle, compile(*tokenizer, lark, onnxlocal_grammar_from_lark));
+  auto state = std::make_unique<State>(State{std::move(handle)});
+  return std::shared_ptr<const Grammar>(new Grammar(std::move(state)));
+}
+
+std::size_t Grammar::size_bytes() const {
+  return onnxlocal_grammar_size_bytes(state_->handle.get());
 }
 
 Result<GrammarMatcher> Grammar::match() const {

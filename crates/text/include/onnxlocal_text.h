@@ -50,11 +50,45 @@ typedef struct onnxlocal_tokens {
   size_t size;
 } onnxlocal_tokens;
 
+/* kind: 0 text, 1 thinking, 2 a call (`text` is its input, JSON), 3 a result. `id` and `name` are of
+ * the call and its tool. */
+typedef struct onnxlocal_block {
+  int32_t kind;
+  onnxlocal_slice text;
+  onnxlocal_slice id;
+  onnxlocal_slice name;
+} onnxlocal_block;
+
 /* role: 0 system, 1 user, 2 assistant. */
 typedef struct onnxlocal_message {
   int32_t role;
-  onnxlocal_slice text;
+  const onnxlocal_block* blocks;
+  size_t count;
 } onnxlocal_message;
+
+/* `input_schema` is JSON. */
+typedef struct onnxlocal_tool {
+  onnxlocal_slice name;
+  onnxlocal_slice description;
+  onnxlocal_slice input_schema;
+} onnxlocal_tool;
+
+/* enable_thinking: 0, 1, or -1 for undefined. */
+typedef struct onnxlocal_conversation {
+  const onnxlocal_message* messages;
+  size_t message_count;
+  const onnxlocal_tool* tools;
+  size_t tool_count;
+  int32_t enable_thinking;
+} onnxlocal_conversation;
+
+/* What a template does with what it is given. */
+typedef struct onnxlocal_abilities {
+  bool takes_system;
+  bool takes_tools;
+  bool takes_tool_history;
+  bool has_thinking_switch;
+} onnxlocal_abilities;
 
 /* A piece ends at byte `end` of the prompt and starts where the one before ended. */
 typedef struct onnxlocal_piece {
@@ -108,21 +142,25 @@ int32_t onnxlocal_template_compile(onnxlocal_slice source, onnxlocal_slice bos_t
                                    onnxlocal_slice eos_token, onnxlocal_template** compiled,
                                    char** error);
 void onnxlocal_template_free(onnxlocal_template* compiled);
+onnxlocal_abilities onnxlocal_template_abilities(const onnxlocal_template* compiled);
 int32_t onnxlocal_template_render(const onnxlocal_template* compiled,
                                   const onnxlocal_tokenizer* tokenizer,
-                                  const onnxlocal_message* messages, size_t count,
+                                  const onnxlocal_conversation* conversation,
                                   const onnxlocal_now* now, onnxlocal_text* text,
                                   onnxlocal_pieces* pieces, char** error);
 int32_t onnxlocal_template_render_tokens(const onnxlocal_template* compiled,
                                          const onnxlocal_tokenizer* tokenizer,
-                                         const onnxlocal_message* messages, size_t count,
+                                         const onnxlocal_conversation* conversation,
                                          const onnxlocal_now* now, onnxlocal_tokens* tokens,
                                          char** error);
 
-/* Grammar. */
+/* Grammar: a JSON schema, or llguidance's Lark. */
 int32_t onnxlocal_grammar_from_json_schema(const onnxlocal_tokenizer* tokenizer,
                                            onnxlocal_slice schema, onnxlocal_grammar** grammar,
                                            char** error);
+int32_t onnxlocal_grammar_from_lark(const onnxlocal_tokenizer* tokenizer, onnxlocal_slice lark,
+                                    onnxlocal_grammar** grammar, char** error);
+size_t onnxlocal_grammar_size_bytes(const onnxlocal_grammar* grammar);
 void onnxlocal_grammar_free(onnxlocal_grammar* grammar);
 int32_t onnxlocal_matcher_new(const onnxlocal_grammar* grammar, onnxlocal_matcher** matcher,
                               char** error);

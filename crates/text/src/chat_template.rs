@@ -19,6 +19,11 @@ use std::time::Duration;
 use minijinja::value::Value;
 use minijinja::{context, Environment, Error};
 
+use crate::abilities::{self, Abilities};
+use crate::conversation::{
+    merge_adjacent, merge_text_into_results, move_system_into_user, Conversation, Role, Scene,
+    Style, Turn, PARAGRAPH,
+};
 use crate::environment::{self, raised, NOW, TEMPLATE};
 use crate::error::{Result, Status, TextError};
 use crate::limits;
@@ -27,36 +32,11 @@ use crate::tokenizer::Core;
 
 const SOURCE_BYTES_MAX: usize = 1 << 20;
 const OUTPUT_BYTES_MAX: usize = crate::tokenizer::TEXT_BYTES_MAX;
-/// Between system text and what it is put in front of.
-const PARAGRAPH: &str = "\n\n";
 /// Memory of one rendering, and for each byte of source and text; a plain template takes about six
 /// times its text. Time: 400 kB of text take 2 ms.
 const MEMORY_BYTES: usize = 16 << 20;
 const MEMORY_PER_BYTE: usize = 64;
 const TIME_MAX: Duration = Duration::from_secs(8);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    System,
-    User,
-    Assistant,
-}
-
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    pub role: Role,
-    pub text: String,
-}
 
 /// See `environment::strftime_now`.
 pub type Now = [i32; 8];
@@ -67,19 +47,26 @@ struct Shared {
     source: String,
     bos_token: String,
     eos_token: String,
+    abilities: Abilities,
+    style: Style,
     /// Compiled for the tokenizer that asked last: in practice there is one.
     bound: Mutex<Option<Arc<Bound>>>,
     /// It went over a limit once, and is not run again.
     is_given_up: AtomicBool,
 }
 
-/// A template whose special tokens are those of one tokenizer.
-struct Bound {
-    core: Arc<Core>,
+/// A compiled template and what it is rendered with.
+pub struct Program {
     environment: Environment<'static>,
     bos_token: String,
     eos_token: String,
-    takes_system: bool,
+}
+
+/// A template whose special tokens are those of one tokenizer.
+struct Bound {
+    core: Arc<Core>,
+    program: Program,
+    style: Style,
 }
 
 fn corrupt(error: &Error) -> TextError {
@@ -101,26 +88,37 @@ impl ChatTemplate {
                 source.len()
             )));
         }
-        environment::compile(source).map_err(|error| corrupt(&error))?;
+        let program = Program::new(source, bos_token.into(), eos_token.into())?;
+        let memory = MEMORY_BYTES + MEMORY_PER_BYTE * source.len();
+        let probed = limits::run(memory, TIME_MAX, move || abilities::probe(&program))?;
+        let is_given_up = AtomicBool::new(probed.is_none());
+        let (abilities, style) = probed.unwrap_or_default();
         Ok(Self(Arc::new(Shared {
             source: source.to_string(),
             bos_token: bos_token.to_string(),
             eos_token: eos_token.to_string(),
+            abilities,
+            style,
             bound: Mutex::new(None),
-            is_given_up: AtomicBool::new(false),
+            is_given_up,
         })))
     }
 
+    pub fn abilities(&self) -> Abilities {
+        self.0.abilities
+    }
+
     /// The prompt, special tokens as stand-ins of `core`.
-    pub fn render(&self, core: &Arc<Core>, messages: Vec<Message>, now: Now) -> Result<String> {
+    pub fn render(&self, core: &Arc<Core>, conversation: Conversation, now: Now) -> Result<String> {
         let given_up = || TextError::internal("chat template: over its limits of memory or time");
         if self.0.is_given_up.load(Ordering::Relaxed) {
             return Err(given_up());
         }
-        let text_bytes: usize = messages.iter().map(|message| message.text.len()).sum();
+        let text_bytes = conversation.text_bytes();
         let (shared, core) = (self.0.clone(), core.clone());
         let memory = MEMORY_BYTES + MEMORY_PER_BYTE * (text_bytes + shared.source.len());
-        let rendered = limits::run(memory, TIME_MAX, move || shared.render(&core, messages, now))?;
+        let rendered =
+            limits::run(memory, TIME_MAX, move || shared.render(&core, &conversation, now))?;
         rendered.unwrap_or_else(|| {
             self.0.is_given_up.store(true, Ordering::Relaxed);
             Err(given_up())
@@ -129,23 +127,23 @@ impl ChatTemplate {
 }
 
 impl Shared {
-    fn render(&self, core: &Arc<Core>, mut messages: Vec<Message>, now: Now) -> Result<String> {
+    fn render(&self, core: &Arc<Core>, conversation: &Conversation, now: Now) -> Result<String> {
         let bound = self.bind(core)?;
-        for message in &mut messages {
-            if let Cow::Owned(text) = without_markers(&message.text) {
-                message.text = text;
-            }
+        let mut scene = Scene::new(conversation, &self.style)?;
+        merge_adjacent(&mut scene.turns, |role| role == Role::System, PARAGRAPH);
+        if self.style.system_in_user {
+            move_system_into_user(&mut scene.turns);
         }
-        merge_adjacent(&mut messages, |role| role == Role::System, PARAGRAPH);
-        if !bound.takes_system {
-            move_system_into_user(&mut messages);
+        let is_refusal = |result: &Result<String>| matches!(result, Err(error) if error.status == Status::InvalidRequest);
+        let mut result = bound.render_apart(&scene, now);
+        // The Messages API combines turns of one role, and knows text behind results; templates
+        // that insist on alternation are not asked to know that.
+        let joins_turns = |role| role != Role::Tool;
+        if is_refusal(&result) && merge_adjacent(&mut scene.turns, joins_turns, "\n") {
+            result = bound.render_apart(&scene, now);
         }
-        let result = bound.render_apart(&messages, now);
-        // The Messages API combines turns of one role; templates that insist on alternation are not
-        // asked to know that.
-        let is_refusal = matches!(&result, Err(error) if error.status == Status::InvalidRequest);
-        if is_refusal && merge_adjacent(&mut messages, |_| true, "\n") {
-            return bound.render_apart(&messages, now);
+        if is_refusal(&result) && merge_text_into_results(&mut scene.turns) {
+            result = bound.render_apart(&scene, now);
         }
         result
     }
@@ -167,6 +165,43 @@ impl Shared {
     }
 }
 
+impl Program {
+    pub fn new(source: &str, bos_token: String, eos_token: String) -> Result<Self> {
+        let environment = environment::compile(source).map_err(|error| corrupt(&error))?;
+        Ok(Self { environment, bos_token, eos_token })
+    }
+
+    pub fn render(
+        &self,
+        turns: &[Turn],
+        scene: &Scene,
+        style: &Style,
+        add_generation_prompt: bool,
+        now: Now,
+    ) -> std::result::Result<String, Error> {
+        let messages: Vec<Value> = turns.iter().map(|turn| turn.to_value(style)).collect();
+        let tools = match scene.functions.is_empty() {
+            true => Value::from(()),
+            false => Value::from_iter(scene.functions.iter().map(|f| f.to_value())),
+        };
+        let thinking = scene.enable_thinking.map_or(Value::UNDEFINED, Value::from);
+        let context = context! {
+            messages,
+            add_generation_prompt,
+            bos_token => self.bos_token,
+            eos_token => self.eos_token,
+            tools,
+            documents => (),
+            enable_thinking => thinking,
+            thinking,
+            ..Value::from_iter([(NOW, Value::from(now.to_vec()))])
+        };
+        let mut output = BoundedOutput(Vec::new());
+        self.environment.get_template(TEMPLATE)?.render_captured_to(context, &mut output)?;
+        Ok(String::from_utf8_lossy(&output.0).into_owned())
+    }
+}
+
 impl Bound {
     fn new(template: &Shared, core: &Arc<Core>) -> Result<Self> {
         let source = core.stand_ins.sanitize(&template.source);
@@ -175,29 +210,14 @@ impl Bound {
             let stand_in = core.stand_ins.stand_in_of(token);
             stand_in.unwrap_or_else(|| without_markers(token).into_owned())
         };
-        let mut bound = Self {
-            core: core.clone(),
-            environment: environment::compile(&source).map_err(|error| corrupt(&error))?,
-            bos_token: variable(&template.bos_token),
-            eos_token: variable(&template.eos_token),
-            takes_system: true,
-        };
-        bound.takes_system = bound.is_system_text_kept();
-        Ok(bound)
-    }
-
-    /// False where the template refuses a system message, or drops it without a word.
-    fn is_system_text_kept(&self) -> bool {
-        const PROBE: &str = "Qz7probe";
-        let message = |role, text: &str| Message { role, text: text.to_string() };
-        let messages = [message(Role::System, PROBE), message(Role::User, "x")];
-        let rendered = self.render_once(&messages, true, [2024, 1, 1, 0, 0, 0, 1, 1]);
-        matches!(rendered, Ok(text) if text.contains(PROBE))
+        let (bos, eos) = (variable(&template.bos_token), variable(&template.eos_token));
+        let program = Program::new(&source, bos, eos)?;
+        Ok(Self { core: core.clone(), program, style: template.style })
     }
 
     /// Step 2 of the rule above.
-    fn render_apart(&self, messages: &[Message], now: Now) -> Result<String> {
-        let text = self.render_open_ended(messages, now)?;
+    fn render_apart(&self, scene: &Scene, now: Now) -> Result<String> {
+        let text = self.render_open_ended(scene, now)?;
         let spelled = self.core.stand_ins.spelled_in(&text);
         if spelled.is_empty() {
             return Ok(text);
@@ -206,13 +226,7 @@ impl Bound {
         let first: Vec<char> =
             spelled.iter().filter_map(|&i| spellings[i].chars().next()).collect();
         let last: Vec<char> = spelled.iter().filter_map(|&i| spellings[i].chars().last()).collect();
-        let broken: Vec<Message> = messages
-            .iter()
-            .map(|message| Message {
-                role: message.role,
-                text: broken(&message.text, &first, &last),
-            })
-            .collect();
+        let broken = scene.map_texts(&|text| broken(text, &first, &last));
         let rendered = self.render_open_ended(&broken, now)?;
         match self.core.stand_ins.parse(&rendered) {
             // The template spells none itself.
@@ -222,46 +236,27 @@ impl Bound {
     }
 
     /// A trailing assistant message is to be continued: nothing follows its text.
-    fn render_open_ended(&self, messages: &[Message], now: Now) -> Result<String> {
-        let Some((last, before)) = messages.split_last().filter(|(m, _)| m.role == Role::Assistant)
-        else {
-            return self.render_once(messages, true, now).map_err(|error| failed(&error));
+    fn render_open_ended(&self, scene: &Scene, now: Now) -> Result<String> {
+        let render = |turns: &[Turn], add_generation_prompt| {
+            self.program
+                .render(turns, scene, &self.style, add_generation_prompt, now)
+                .map_err(|error| failed(&error))
         };
-        let mut marked = messages.to_vec();
-        if let Some(message) = marked.last_mut() {
-            message.text.push(OPEN_END);
+        let is_open = |turn: &Turn| turn.role == Role::Assistant && turn.calls.is_empty();
+        let Some((last, before)) = scene.turns.split_last().filter(|(last, _)| is_open(last))
+        else {
+            return render(&scene.turns, true);
+        };
+        let mut marked = scene.turns.clone();
+        if let Some(turn) = marked.last_mut() {
+            turn.text.push(OPEN_END);
         }
-        let rendered = self.render_once(&marked, false, now).map_err(|error| failed(&error))?;
+        let rendered = render(&marked, false)?;
         if let Some(end) = rendered.rfind(OPEN_END) {
             return Ok(rendered[..end].replace(OPEN_END, ""));
         }
         // The template leaves the message out: open an answer, and put the text there.
-        let opened = self.render_once(before, true, now).map_err(|error| failed(&error))?;
-        Ok(opened + &last.text)
-    }
-
-    fn render_once(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-        now: Now,
-    ) -> std::result::Result<String, Error> {
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|message| context! { role => message.role.name(), content => message.text })
-            .collect();
-        let context = context! {
-            messages,
-            add_generation_prompt,
-            bos_token => self.bos_token,
-            eos_token => self.eos_token,
-            tools => (),
-            documents => (),
-            ..Value::from_iter([(NOW, Value::from(now.to_vec()))])
-        };
-        let mut output = BoundedOutput(Vec::new());
-        self.environment.get_template(TEMPLATE)?.render_captured_to(context, &mut output)?;
-        Ok(String::from_utf8_lossy(&output.0).into_owned())
+        Ok(render(before, true)? + &last.text)
     }
 }
 
@@ -294,36 +289,4 @@ fn broken(text: &str, first: &[char], last: &[char]) -> String {
         }
     }
     result
-}
-
-/// Joins neighbours of one role; true where there were any.
-fn merge_adjacent(
-    messages: &mut Vec<Message>,
-    which: impl Fn(Role) -> bool,
-    between: &str,
-) -> bool {
-    let before = messages.len();
-    let mut merged: Vec<Message> = Vec::with_capacity(before);
-    for message in messages.drain(..) {
-        match merged.last_mut().filter(|last| last.role == message.role && which(message.role)) {
-            Some(last) => {
-                last.text.push_str(between);
-                last.text.push_str(&message.text);
-            }
-            None => merged.push(message),
-        }
-    }
-    *messages = merged;
-    messages.len() < before
-}
-
-/// System text goes in front of the first user message after it.
-fn move_system_into_user(messages: &mut Vec<Message>) {
-    while let Some(at) = messages.iter().position(|message| message.role == Role::System) {
-        let system = messages.remove(at);
-        match messages[at..].iter_mut().find(|message| message.role == Role::User) {
-            Some(user) => user.text = [&system.text, PARAGRAPH, &user.text].concat(),
-            None => messages.insert(at, Message { role: Role::User, text: system.text }),
-        }
-    }
 }

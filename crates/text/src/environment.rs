@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use minijinja::value::Value;
+use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
-use crate::python_json::to_json;
+use crate::python_json::{python_repr, to_json};
 
 /// Instructions of one rendering. A long conversation needs some ten thousand.
 const FUEL: u64 = 10_000_000;
@@ -52,6 +52,10 @@ pub fn compile(source: &str) -> Result<Environment<'static>, Error> {
     });
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", to_json);
+    environment.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Map | ValueKind::Seq => Ok(out.write_str(&python_repr(value)?)?),
+        _ => minijinja::escape_formatter(out, state, value),
+    });
     environment.add_template_owned(TEMPLATE, without_generation_tags(source))?;
     Ok(environment)
 }

@@ -1,12 +1,14 @@
 //! Constrained decoding by llguidance: which tokens may come next.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use llguidance::api::TopLevelGrammar;
 use llguidance::{Matcher, ParserFactory};
 use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv, INVALID_TOKEN};
 
 use crate::error::{Result, Status, TextError};
+use crate::limits;
 use crate::tokenizer::Core;
 use crate::vocabulary::Decoding;
 
@@ -26,6 +28,12 @@ const END_TOKENS: [&str; 12] = [
     "<end_of_turn>",
     "<|return|>",
 ];
+
+/// All tools of a client with all their schemas are some 100 kB.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Compiling: the largest schema of our tests takes 20 MB.
+const COMPILE_BYTES: usize = 512 << 20;
+const COMPILE_TIME: Duration = Duration::from_secs(20);
 
 struct Environment {
     core: Arc<Core>,
@@ -89,19 +97,48 @@ impl GrammarFactory {
         Ok(Self { factory, vocabulary_size })
     }
 
-    pub fn from_json_schema(&self, schema: &str) -> Result<Grammar> {
+    pub fn from_json_schema(self: &Arc<Self>, schema: &str) -> Result<Grammar> {
+        within_size(schema, "JSON schema")?;
         let schema = serde_json::from_str(schema)
             .map_err(|error| TextError::invalid(format!("not a JSON schema: {error}")))?;
-        let parser = self
-            .factory
-            .create_parser(TopLevelGrammar::from_json_schema(schema))
-            .map_err(|error| TextError::invalid(format!("JSON schema: {error}")))?;
-        let matcher = Matcher::new(Ok(parser));
-        if let Some(error) = matcher.get_error() {
-            return Err(TextError::invalid(format!("JSON schema: {error}")));
-        }
-        Ok(Grammar { fresh: Mutex::new(matcher), vocabulary_size: self.vocabulary_size })
+        self.compile("JSON schema", TopLevelGrammar::from_json_schema(schema))
     }
+
+    pub fn from_lark(self: &Arc<Self>, lark: &str) -> Result<Grammar> {
+        within_size(lark, "grammar")?;
+        self.compile("grammar", TopLevelGrammar::from_lark(lark.to_string()))
+    }
+
+    /// llguidance bounds what it does; these bounds are for what it forgot.
+    fn compile(self: &Arc<Self>, what: &str, grammar: TopLevelGrammar) -> Result<Grammar> {
+        let factory = self.clone();
+        let compiled = limits::run_counted(COMPILE_BYTES, COMPILE_TIME, move || {
+            let parser = factory.factory.create_parser(grammar);
+            let matcher = Matcher::new(parser);
+            match matcher.get_error() {
+                Some(error) => Err(error),
+                None => Ok(matcher),
+            }
+        })?;
+        let (matcher, size_bytes) = compiled
+            .ok_or_else(|| TextError::invalid(format!("{what}: too large or too ambiguous")))?;
+        let matcher = matcher.map_err(|error| TextError::invalid(format!("{what}: {error}")))?;
+        Ok(Grammar {
+            fresh: Mutex::new(matcher),
+            vocabulary_size: self.vocabulary_size,
+            size_bytes,
+        })
+    }
+}
+
+fn within_size(text: &str, what: &str) -> Result<()> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(TextError::new(
+            Status::TooLarge,
+            format!("{what} of {} bytes, at most {TEXT_BYTES_MAX} are possible", text.len()),
+        ));
+    }
+    Ok(())
 }
 
 /// A compiled grammar. Any thread.
@@ -109,6 +146,8 @@ pub struct Grammar {
     /// Never advanced, only cloned. llguidance's state is not `Sync`.
     fresh: Mutex<Matcher>,
     vocabulary_size: usize,
+    /// What compiling left behind.
+    pub size_bytes: usize,
 }
 
 impl Grammar {

@@ -5,11 +5,15 @@
 //! * `tokenizer`, `stand_in`: text to tokens, with the one rule that matters for safety: the
 //!   spelling of a special token is ordinary text unless a template wrote it.
 //! * `vocabulary`, `token_stream`: tokens to text, a token at a time.
-//! * `chat_template`, `environment`, `python_json`, `limits`: messages to a prompt, as Hugging Face
-//!   does with jinja2; a hostile template ends.
+//! * `conversation`, `client_json`: messages, tools and calls in Hugging Face's form.
+//! * `chat_template`, `abilities`, `environment`, `python_json`, `limits`: these to a prompt, as
+//!   Hugging Face does with jinja2; a hostile template ends.
 //! * `grammar`: which tokens may come next under a JSON schema.
 
+pub mod abilities;
 pub mod chat_template;
+pub mod client_json;
+pub mod conversation;
 pub mod environment;
 pub mod error;
 pub mod ffi;

@@ -1,6 +1,6 @@
 //! Runs a job with a bound on its memory and time.
 //!
-//! A chat template is a program from outside. minijinja counts its instructions, but one of them
+//! A chat template is a program from outside, and so is a grammar. minijinja counts its instructions, but one of them
 //! may double a string (`s + s`), and Rust has no way to fail such an allocation inside a library: it
 //! aborts the process, or the system kills it. So a job runs on a thread of its own, the allocator
 //! counts for that thread, and a thread that is over its budget (or out of time) does not return
@@ -113,6 +113,15 @@ pub fn run<T: Send + 'static>(
     time: Duration,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Option<T>> {
+    Ok(run_counted(bytes, time, job)?.map(|(result, _)| result))
+}
+
+/// The same, and the memory that the job took and did not give back.
+pub fn run_counted<T: Send + 'static>(
+    bytes: usize,
+    time: Duration,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<(T, usize)>> {
     let watch = Arc::new(Watch {
         outcome: Mutex::new(Outcome::Running),
         changed: Condvar::new(),
@@ -120,16 +129,17 @@ pub fn run<T: Send + 'static>(
     });
     let watched = watch.clone();
     let thread = std::thread::Builder::new()
-        .name("chat-template".into())
+        .name("text-limited".into())
         .stack_size(STACK_BYTES)
         .spawn(move || {
             BUDGET.set(Budget { bytes_left: bytes as isize, watch: Arc::as_ptr(&watched) });
             let result = catch_unwind(AssertUnwindSafe(job));
-            BUDGET.set(Budget { bytes_left: 0, watch: ptr::null() });
+            let bytes_left =
+                BUDGET.replace(Budget { bytes_left: 0, watch: ptr::null() }).bytes_left;
             watched.set(Outcome::Done);
-            result
+            result.map(|result| (result, bytes.saturating_sub(bytes_left.max(0) as usize)))
         })
-        .map_err(|error| TextError::internal(format!("no thread for a chat template: {error}")))?;
+        .map_err(|error| TextError::internal(format!("no thread for a bounded job: {error}")))?;
 
     let outcome = watch.outcome.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let waited = watch.changed.wait_timeout_while(outcome, time, |now| *now == Outcome::Running);

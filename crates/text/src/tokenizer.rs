@@ -31,7 +31,7 @@ pub struct Core {
 pub struct Tokenizer {
     pub core: Arc<Core>,
     /// Made for the first grammar: it costs a few times what loading does.
-    grammars: OnceLock<Result<GrammarFactory>>,
+    grammars: OnceLock<Result<Arc<GrammarFactory>>>,
 }
 
 impl Tokenizer {
@@ -41,9 +41,9 @@ impl Tokenizer {
         Ok(Self { core: Arc::new(Core::new(hf)?), grammars: OnceLock::new() })
     }
 
-    pub fn grammars(&self) -> Result<&GrammarFactory> {
-        let made = self.grammars.get_or_init(|| GrammarFactory::new(self.core.clone()));
-        made.as_ref().map_err(Clone::clone)
+    pub fn grammars(&self) -> Result<Arc<GrammarFactory>> {
+        let make = || GrammarFactory::new(self.core.clone()).map(Arc::new);
+        self.grammars.get_or_init(make).clone()
     }
 
     pub fn stream(&self) -> TokenStream {

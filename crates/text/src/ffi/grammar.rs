@@ -28,6 +28,30 @@ pub unsafe extern "C" fn onnxlocal_grammar_from_json_schema(
 /// # Safety
 /// See the header.
 #[no_mangle]
+pub unsafe extern "C" fn onnxlocal_grammar_from_lark(
+    tokenizer: &Tokenizer,
+    lark: Slice,
+    grammar: *mut *mut Grammar,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        run(error, || {
+            let compiled = tokenizer.grammars()?.from_lark(&lark.text())?;
+            *grammar = Box::into_raw(Box::new(compiled));
+            Ok(())
+        })
+    }
+}
+
+#[no_mangle]
+pub extern "C" fn onnxlocal_grammar_size_bytes(grammar: &Grammar) -> usize {
+    grammar.size_bytes
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
 pub unsafe extern "C" fn onnxlocal_matcher_new(
     grammar: &Grammar,
     matcher: *mut *mut GrammarMatcher,

@@ -3,14 +3,41 @@
 use std::ffi::c_char;
 
 use super::{leak, run, Piece, Pieces, Slice, Text, Tokens};
-use crate::chat_template::{ChatTemplate, Message, Now, Role};
+use crate::abilities::Abilities;
+use crate::chat_template::{ChatTemplate, Now};
+use crate::conversation::{Block, Conversation, Message, Role, Tool};
 use crate::error::{Result, TextError};
 use crate::tokenizer::Tokenizer;
 
 #[repr(C)]
+pub struct CBlock {
+    kind: i32,
+    text: Slice,
+    id: Slice,
+    name: Slice,
+}
+
+#[repr(C)]
 pub struct CMessage {
     role: i32,
-    text: Slice,
+    blocks: *const CBlock,
+    count: usize,
+}
+
+#[repr(C)]
+pub struct CTool {
+    name: Slice,
+    description: Slice,
+    input_schema: Slice,
+}
+
+#[repr(C)]
+pub struct CConversation {
+    messages: *const CMessage,
+    message_count: usize,
+    tools: *const CTool,
+    tool_count: usize,
+    enable_thinking: i32,
 }
 
 /// # Safety
@@ -34,15 +61,44 @@ pub unsafe extern "C" fn onnxlocal_template_compile(
     }
 }
 
+#[no_mangle]
+pub extern "C" fn onnxlocal_template_abilities(template: &ChatTemplate) -> Abilities {
+    template.abilities()
+}
+
 /// # Safety
-/// `messages` points to `count` messages whose texts live through the call.
-unsafe fn owned_messages(messages: *const CMessage, count: usize) -> Result<Vec<Message>> {
-    if count == 0 {
-        return Ok(Vec::new());
+/// `data` points to `count` values that outlive the result, or is anything where `count` is 0.
+unsafe fn span<'a, T>(data: *const T, count: usize) -> &'a [T] {
+    if count == 0 || data.is_null() {
+        return &[];
     }
     // SAFETY: as above.
-    let messages = unsafe { std::slice::from_raw_parts(messages, count) };
-    let owned = messages.iter().map(|message| {
+    unsafe { std::slice::from_raw_parts(data, count) }
+}
+
+/// # Safety
+/// What the conversation points to lives through the call.
+unsafe fn owned(conversation: &CConversation) -> Result<Conversation> {
+    // SAFETY: as above.
+    let own = |slice: Slice| unsafe { slice.text() }.into_owned();
+    // SAFETY: as above.
+    let (messages, tools) = unsafe {
+        (
+            span(conversation.messages, conversation.message_count),
+            span(conversation.tools, conversation.tool_count),
+        )
+    };
+    let block = |block: &CBlock| {
+        let (text, id, name) = (own(block.text), own(block.id), own(block.name));
+        Ok(match block.kind {
+            0 => Block::Text(text),
+            1 => Block::Thinking(text),
+            2 => Block::ToolUse { id, name, input: text },
+            3 => Block::ToolResult { id, name, text },
+            other => return Err(TextError::internal(format!("block of kind {other}"))),
+        })
+    };
+    let message = |message: &CMessage| {
         let role = match message.role {
             0 => Role::System,
             1 => Role::User,
@@ -50,9 +106,23 @@ unsafe fn owned_messages(messages: *const CMessage, count: usize) -> Result<Vec<
             other => return Err(TextError::internal(format!("role {other}"))),
         };
         // SAFETY: as above.
-        Ok(Message { role, text: unsafe { message.text.text() }.into_owned() })
-    });
-    owned.collect()
+        let blocks = unsafe { span(message.blocks, message.count) };
+        Ok(Message { role, blocks: blocks.iter().map(block).collect::<Result<_>>()? })
+    };
+    let tool = |tool: &CTool| Tool {
+        name: own(tool.name),
+        description: own(tool.description),
+        input_schema: own(tool.input_schema),
+    };
+    Ok(Conversation {
+        messages: messages.iter().map(message).collect::<Result<_>>()?,
+        tools: tools.iter().map(tool).collect(),
+        enable_thinking: match conversation.enable_thinking {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        },
+    })
 }
 
 /// # Safety
@@ -61,8 +131,7 @@ unsafe fn owned_messages(messages: *const CMessage, count: usize) -> Result<Vec<
 pub unsafe extern "C" fn onnxlocal_template_render(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
-    messages: *const CMessage,
-    count: usize,
+    conversation: &CConversation,
     now: &Now,
     text: *mut Text,
     pieces: *mut Pieces,
@@ -71,8 +140,8 @@ pub unsafe extern "C" fn onnxlocal_template_render(
     // SAFETY: the header's rules.
     unsafe {
         run(error, || {
-            let messages = owned_messages(messages, count)?;
-            let prompt = template.render(&tokenizer.core, messages, *now)?;
+            let conversation = owned(conversation)?;
+            let prompt = template.render(&tokenizer.core, conversation, *now)?;
             let mut flat = String::with_capacity(prompt.len());
             let mut ends = Vec::new();
             for (piece, is_special) in tokenizer.core.stand_ins.pieces(&prompt) {
@@ -94,8 +163,7 @@ pub unsafe extern "C" fn onnxlocal_template_render(
 pub unsafe extern "C" fn onnxlocal_template_render_tokens(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,
-    messages: *const CMessage,
-    count: usize,
+    conversation: &CConversation,
     now: &Now,
     tokens: *mut Tokens,
     error: *mut *mut c_char,
@@ -103,8 +171,8 @@ pub unsafe extern "C" fn onnxlocal_template_render_tokens(
     // SAFETY: the header's rules.
     unsafe {
         run(error, || {
-            let messages = owned_messages(messages, count)?;
-            let prompt = template.render(&tokenizer.core, messages, *now)?;
+            let conversation = owned(conversation)?;
+            let prompt = template.render(&tokenizer.core, conversation, *now)?;
             let (data, size) = leak(tokenizer.core.encode_with_stand_ins(&prompt)?);
             *tokens = Tokens { data, size };
             Ok(())
