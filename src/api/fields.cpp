@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/utf8.h"
+
 namespace onnxlocal {
 
 namespace {
 /// Whole numbers above this lose digits as a double; more is never meant.
 constexpr double kWholeMax = 9007199254740992.0;
 constexpr std::string_view kSeparator = ": ";
+constexpr std::size_t kShownBytesMax = 128;
 }  // namespace
 
 Error field_error(std::string_view path, std::string_view what) {
@@ -27,6 +30,10 @@ std::string_view field_of(const Error& error) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
   });
   return is_path ? path : std::string_view();
+}
+
+std::string_view shown(std::string_view text) {
+  return text.substr(0, complete_utf8_prefix(text.substr(0, kShownBytesMax)));
 }
 
 Result<Fields> Fields::of(const json::value& value, std::string path) {
@@ -58,6 +65,11 @@ Result<std::string_view> Fields::require_text(std::string_view name) const {
     return std::unexpected(field_error(path_of(name), "Input should be a valid string"));
   }
   return std::string_view(value->get_string());
+}
+
+Result<Fields> Fields::require_object(std::string_view name) const {
+  TRY(const json::value* value, require(name));
+  return of(*value, path_of(name));
 }
 
 Result<std::optional<double>> Fields::number(std::string_view name, double least,
@@ -101,6 +113,33 @@ Result<std::optional<bool>> Fields::boolean(std::string_view name) const {
     return std::unexpected(field_error(path_of(name), "Input should be a valid boolean"));
   }
   return std::optional(value->get_bool());
+}
+
+Result<std::optional<std::string_view>> Fields::text(std::string_view name) const {
+  if (find(name) == nullptr) return std::optional<std::string_view>();
+  TRY(const std::string_view text, require_text(name));
+  return std::optional(text);
+}
+
+Result<std::optional<Fields>> Fields::object(std::string_view name) const {
+  if (find(name) == nullptr) return std::optional<Fields>();
+  TRY(Fields fields, require_object(name));
+  return std::optional(std::move(fields));
+}
+
+Result<const json::array*> Fields::list(std::string_view name, std::size_t count_max) const {
+  const json::value* value = find(name);
+  if (value == nullptr) return nullptr;
+  const json::array* items = value->if_array();
+  if (items == nullptr) {
+    return std::unexpected(field_error(path_of(name), "Input should be a valid list"));
+  }
+  if (items->size() > count_max) {
+    return std::unexpected(field_error(
+        path_of(name),
+        fmt::format("List should have at most {} items, not {}", count_max, items->size())));
+  }
+  return items;
 }
 
 }  // namespace onnxlocal

@@ -1,5 +1,9 @@
 #include "api/anthropic/events.h"
 
+#include <chrono>
+#include <cstdint>
+#include <utility>
+
 #include "api/anthropic/errors.h"
 #include "api/sse.h"
 #include "base/json.h"
@@ -24,19 +28,24 @@ json::value stop_sequence(const GenerationFinished& finished) {
   return json::value(finished.stop_string);
 }
 
-json::object usage_object(const Usage& usage) {
-  return {
-      {"input_tokens", usage.input_tokens},
-      {"output_tokens", usage.output_tokens},
-      {"cache_creation_input_tokens", usage.cache_creation_tokens},
-      {"cache_read_input_tokens", usage.cache_read_tokens},
-      {"cache_creation", json::object{{"ephemeral_5m_input_tokens", usage.cache_creation_tokens},
-                                      {"ephemeral_1h_input_tokens", 0}}},
-      {"output_tokens_details", json::object{{"thinking_tokens", 0}}},
-      {"server_tool_use", nullptr},
-      {"service_tier", "standard"},
-      {"inference_geo", nullptr},
-      {"speed", nullptr}};
+json::object output_details(const Usage& usage) {
+  return {{"thinking_tokens", usage.thinking_tokens}};
+}
+
+json::object usage_object(const Usage& usage, const ReplyStyle& style) {
+  const bool is_long = style.cache_ttl > std::chrono::minutes(5);
+  const std::uint32_t created = usage.cache_creation_tokens;
+  return {{"input_tokens", usage.input_tokens},
+          {"output_tokens", usage.output_tokens},
+          {"cache_creation_input_tokens", created},
+          {"cache_read_input_tokens", usage.cache_read_tokens},
+          {"cache_creation", json::object{{"ephemeral_5m_input_tokens", is_long ? 0 : created},
+                                          {"ephemeral_1h_input_tokens", is_long ? created : 0}}},
+          {"output_tokens_details", output_details(usage)},
+          {"server_tool_use", nullptr},
+          {"service_tier", "standard"},
+          {"inference_geo", nullptr},
+          {"speed", nullptr}};
 }
 
 json::object delta_usage_object(const Usage& usage) {
@@ -44,103 +53,89 @@ json::object delta_usage_object(const Usage& usage) {
           {"input_tokens", usage.input_tokens},
           {"cache_creation_input_tokens", usage.cache_creation_tokens},
           {"cache_read_input_tokens", usage.cache_read_tokens},
-          {"output_tokens_details", nullptr},
+          {"output_tokens_details", output_details(usage)},
           {"server_tool_use", nullptr}};
 }
 
-json::object message_object(const MessageIdentity& identity, json::array content,
-                            const Usage& usage) {
-  return {{"id", identity.id},
-          {"type", "message"},
-          {"role", "assistant"},
-          {"model", identity.model},
-          {"content", std::move(content)},
-          {"stop_reason", nullptr},
-          {"stop_sequence", nullptr},
-          {"stop_details", nullptr},
-          {"container", nullptr},
-          {"diagnostics", nullptr},
-          {"usage", usage_object(usage)}};
+/// All of a message but its content, which stands last.
+json::object message_object(const MessageIdentity& identity, const Usage& usage) {
+  return {{"id", identity.id},       {"type", "message"},
+          {"role", "assistant"},     {"model", identity.model},
+          {"stop_reason", nullptr},  {"stop_sequence", nullptr},
+          {"stop_details", nullptr}, {"container", nullptr},
+          {"diagnostics", nullptr},  {"usage", usage_object(usage, identity.style)}};
 }
 
-json::object text_block(std::string_view text) {
-  return {{"type", "text"}, {"text", text}, {"citations", nullptr}};
-}
-
-std::string block_stop() {
+std::string encode_change(BlockChange change) {
+  switch (change.kind) {
+    case BlockChange::Kind::kStart:
+      return sse_event("content_block_start",
+                       json::object{{"type", "content_block_start"},
+                                    {"index", change.index},
+                                    {"content_block", std::move(change.body)}});
+    case BlockChange::Kind::kDelta:
+      return sse_event("content_block_delta", json::object{{"type", "content_block_delta"},
+                                                           {"index", change.index},
+                                                           {"delta", std::move(change.body)}});
+    case BlockChange::Kind::kStop: break;
+  }
   return sse_event("content_block_stop",
-                   json::object{{"type", "content_block_stop"}, {"index", 0}});
+                   json::object{{"type", "content_block_stop"}, {"index", change.index}});
+}
+
+std::string encode_end(const GenerationFinished& finished) {
+  std::string text =
+      sse_event("message_delta",
+                json::object{{"type", "message_delta"},
+                             {"delta", json::object{{"stop_reason", to_text(finished.reason)},
+                                                    {"stop_sequence", stop_sequence(finished)},
+                                                    {"stop_details", nullptr},
+                                                    {"container", nullptr}}},
+                             {"usage", delta_usage_object(finished.usage)}});
+  text += sse_event("message_stop", json::object{{"type", "message_stop"}});
+  return text;
 }
 
 }  // namespace
 
+std::string StreamEncoder::start(const Usage& usage) {
+  if (has_started_) return {};
+  has_started_ = true;
+  json::object message = message_object(identity_, usage);
+  message["content"] = json::array{};
+  return sse_event("message_start",
+                   json::object{{"type", "message_start"}, {"message", std::move(message)}}) +
+         ping();
+}
+
 std::string StreamEncoder::start_early(std::uint32_t prompt_tokens) {
-  return encode_one(GenerationStarted{.usage = {.input_tokens = prompt_tokens}});
+  return start({.input_tokens = prompt_tokens});
 }
 
 std::string StreamEncoder::encode(const GenerationEvent& event) {
-  return std::visit(
-      [this]<class Event>(const Event& alternative) -> std::string {
-        if constexpr (requires { encode_one(alternative); }) {
-          return encode_one(alternative);
-        } else {
-          return {};
-        }
-      },
-      event);
+  if (const auto* started = std::get_if<GenerationStarted>(&event)) return start(started->usage);
+  if (const auto* failed = std::get_if<GenerationFailed>(&event)) {
+    return stream_error(failed->error, identity_.request_id);
+  }
+  std::string text;
+  for (BlockChange& change : blocks_.take(event)) text += encode_change(std::move(change));
+  if (const auto* finished = std::get_if<GenerationFinished>(&event)) text += encode_end(*finished);
+  return text;
 }
 
 std::string StreamEncoder::ping() { return sse_event("ping", json::object{{"type", "ping"}}); }
 
-std::string StreamEncoder::encode_one(const GenerationStarted& started) {
-  if (has_started_) return {};
-  has_started_ = true;
-  return sse_event("message_start",
-                   json::object{{"type", "message_start"},
-                                {"message", message_object(identity_, {}, started.usage)}}) +
-         ping();
-}
-
-std::string StreamEncoder::encode_one(const GenerationDelta& delta) {
-  if (delta.text.empty()) return {};
-  std::string text;
-  if (!has_block_) {
-    has_block_ = true;
-    text = sse_event("content_block_start", json::object{{"type", "content_block_start"},
-                                                         {"index", 0},
-                                                         {"content_block", text_block("")}});
-  }
-  return text +
-         sse_event(
-             "content_block_delta",
-             json::object{{"type", "content_block_delta"},
-                          {"index", 0},
-                          {"delta", json::object{{"type", "text_delta"}, {"text", delta.text}}}});
-}
-
-std::string StreamEncoder::encode_one(const GenerationFinished& finished) {
-  std::string text = has_block_ ? block_stop() : std::string();
-  text += sse_event("message_delta",
-                    json::object{{"type", "message_delta"},
-                                 {"delta", json::object{{"stop_reason", to_text(finished.reason)},
-                                                        {"stop_sequence", stop_sequence(finished)},
-                                                        {"stop_details", nullptr},
-                                                        {"container", nullptr}}},
-                                 {"usage", delta_usage_object(finished.usage)}});
-  return text + sse_event("message_stop", json::object{{"type", "message_stop"}});
-}
-
-std::string StreamEncoder::encode_one(const GenerationFailed& failed) {
-  return stream_error(failed.error, identity_.request_id);
-}
-
-std::string MessageBuilder::finish(const GenerationFinished& finished) const {
-  json::array content;
-  if (!text_.empty()) content.push_back(text_block(text_));
-  json::object message = message_object(identity_, std::move(content), finished.usage);
+std::string MessageBuilder::finish(const GenerationFinished& finished) {
+  add(finished);
+  json::object message = message_object(identity_, finished.usage);
   message["stop_reason"] = to_text(finished.reason);
   message["stop_sequence"] = stop_sequence(finished);
-  return json::serialize(message);
+  std::string body = json::serialize(message);
+  body.pop_back();
+  body += R"(,"content":)";
+  body += content_.to_json();
+  body += '}';
+  return body;
 }
 
 std::string count_tokens_body(std::uint32_t tokens) {

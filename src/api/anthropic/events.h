@@ -2,7 +2,10 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "api/anthropic/content_blocks.h"
+#include "api/anthropic/request.h"
 #include "base/error.h"
 #include "generation/event.h"
 
@@ -13,21 +16,22 @@ struct MessageIdentity {
   std::string id;          ///< "msg_...".
   std::string model;       ///< As the client wrote it.
   std::string request_id;  ///< For errors inside a stream.
+  ReplyStyle style = {};
 };
 
 /// Turns the events of one generation into the server-sent events of the Messages API:
 /// message_start, ping, content_block_start, deltas, content_block_stop, message_delta,
-/// message_stop. A text block is opened by the first text, so that an empty answer has no blocks.
-/// One thread.
+/// message_stop. One thread.
 class StreamEncoder {
  public:
-  explicit StreamEncoder(MessageIdentity identity) : identity_(std::move(identity)) {}
+  explicit StreamEncoder(MessageIdentity identity)
+      : identity_(std::move(identity)), blocks_(identity_.style) {}
 
   /// `message_start` ahead of the first event, for a prompt that takes long: all of the prompt
   /// counts as input until `message_delta` tells what came from the cache.
   std::string start_early(std::uint32_t prompt_tokens);
 
-  /// The bytes for one event; empty where nothing is to be sent.
+  /// The bytes for one event; empty where nothing is to be sent (thinking that is not shown).
   std::string encode(const GenerationEvent& event);
 
   bool has_started() const { return has_started_; }
@@ -35,27 +39,28 @@ class StreamEncoder {
   static std::string ping();
 
  private:
-  std::string encode_one(const GenerationStarted& started);
-  std::string encode_one(const GenerationDelta& delta);
-  std::string encode_one(const GenerationFinished& finished);
-  std::string encode_one(const GenerationFailed& failed);
+  std::string start(const Usage& usage);
 
   MessageIdentity identity_;
+  ContentBlocks blocks_;
   bool has_started_ = false;
-  bool has_block_ = false;
 };
 
-/// Gathers the events of one generation into the one JSON body of a request without `stream`.
+/// Gathers the events of one generation into the one JSON body of a request without `stream`. It
+/// holds what a client would have put together from the stream.
 class MessageBuilder {
  public:
-  explicit MessageBuilder(MessageIdentity identity) : identity_(std::move(identity)) {}
+  explicit MessageBuilder(MessageIdentity identity)
+      : identity_(std::move(identity)), blocks_(identity_.style) {}
 
-  void add(const GenerationDelta& delta) { text_ += delta.text; }
-  std::string finish(const GenerationFinished& finished) const;
+  /// Any event but the last.
+  void add(const GenerationEvent& event) { content_.add(blocks_.take(event)); }
+  std::string finish(const GenerationFinished& finished);
 
  private:
   MessageIdentity identity_;
-  std::string text_;
+  ContentBlocks blocks_;
+  ContentBuilder content_;
 };
 
 /// `{"input_tokens":N}`.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "api/anthropic/thinking_signature.h"
 #include "base/json.h"
 
 namespace onnxlocal::anthropic {
@@ -19,7 +20,9 @@ const Usage kPrompt{.input_tokens = 2, .cache_read_tokens = 8, .cache_creation_t
 const Usage kWhole{
     .input_tokens = 2, .cache_read_tokens = 8, .cache_creation_tokens = 2, .output_tokens = 3};
 
-StreamEncoder encoder() { return StreamEncoder({"msg_1", "claude-x", "req_1"}); }
+StreamEncoder encoder(const ReplyStyle& style = {}) {
+  return StreamEncoder({"msg_1", "claude-x", "req_1", style});
+}
 
 GenerationEvent finished(StopReason reason, std::string stop_string = {}) {
   return GenerationFinished{
@@ -109,9 +112,9 @@ TEST(StreamEncoder, TellsLateErrorsAsAnEvent) {
 }
 
 TEST(MessageBuilder, GathersOneMessage) {
-  MessageBuilder builder({"msg_1", "claude-x", "req_1"});
-  builder.add({.text = "Hel", .tokens = {}});
-  builder.add({.text = "lo", .tokens = {}});
+  MessageBuilder builder({"msg_1", "claude-x", "req_1", {}});
+  builder.add(GenerationDelta{.text = "Hel", .tokens = {}});
+  builder.add(GenerationDelta{.text = "lo", .tokens = {}});
   const json::value body =
       json::parse(builder.finish({StopReason::kTokensMax, "", kWhole})).value();
   EXPECT_EQ(body.at("content").at(0).at("text"), "Hello");
@@ -121,8 +124,146 @@ TEST(MessageBuilder, GathersOneMessage) {
 }
 
 TEST(MessageBuilder, HasNoBlocksWhereTheModelSaidNothing) {
-  const MessageBuilder builder({"msg_1", "claude-x", "req_1"});
+  MessageBuilder builder({"msg_1", "claude-x", "req_1", {}});
   EXPECT_THAT(builder.finish({StopReason::kEndOfTurn, "", kWhole}), HasSubstr(R"("content":[])"));
+}
+
+/// What a model that thinks, talks and calls does.
+std::vector<GenerationEvent> agent_turn() {
+  return {GenerationStarted{kPrompt},
+          ThinkingDelta{"Let me "},
+          ThinkingDelta{"look."},
+          GenerationDelta{.text = "I look.", .tokens = {}},
+          ToolUseStarted{.id = "toolu_1", .name = "look"},
+          ToolInputDelta{R"({"b":1.0,)"},
+          ToolInputDelta{R"("a":"x"})"},
+          ToolUseStarted{.id = "toolu_2", .name = "wait"},
+          finished(StopReason::kToolUse)};
+}
+
+json::value gather(const ReplyStyle& style = {}) {
+  MessageBuilder builder({"msg_1", "claude-x", "req_1", style});
+  const auto events = agent_turn();
+  for (std::size_t i = 0; i + 1 < events.size(); ++i) builder.add(events[i]);
+  const std::string text = builder.finish(std::get<GenerationFinished>(events.back()));
+  EXPECT_THAT(text, HasSubstr(R"("input":{"b":1.0,"a":"x"})"));
+  return json::parse(text).value();
+}
+
+std::string stream_agent_turn(const ReplyStyle& style = {}) {
+  StreamEncoder stream = encoder(style);
+  std::string text;
+  for (const GenerationEvent& event : agent_turn()) text += stream.encode(event);
+  return text;
+}
+
+/// Puts a stream together as the SDKs do.
+json::array assemble(const std::string& stream) {
+  json::array blocks;
+  std::vector<std::string> inputs;
+  for (const Event& event : take_apart(stream)) {
+    if (event.name == "content_block_start") {
+      EXPECT_EQ(event.data.at("index"), json::value(blocks.size()));
+      blocks.push_back(event.data.at("content_block"));
+      inputs.emplace_back();
+    }
+    if (event.name != "content_block_delta") continue;
+    const std::size_t index = event.data.at("index").to_number<std::size_t>();
+    EXPECT_EQ(index + 1, blocks.size());
+    json::object& block = blocks.at(index).get_object();
+    for (const auto& [key, value] : event.data.at("delta").get_object()) {
+      if (key == "partial_json") inputs[index] += value.get_string();
+      if (key == "text" || key == "thinking" || key == "signature") {
+        block[key].get_string() += value.get_string();
+      }
+    }
+    if (!inputs[index].empty()) {
+      if (auto input = json::parse(inputs[index])) block["input"] = *input;
+    }
+  }
+  return blocks;
+}
+
+TEST(StreamEncoder, MakesABlockOfEachRun) {
+  EXPECT_THAT(names(stream_agent_turn()),
+              ElementsAre("message_start", "ping",                                              //
+                          "content_block_start", "content_block_delta", "content_block_delta",  //
+                          "content_block_delta", "content_block_stop",                          //
+                          "content_block_start", "content_block_delta", "content_block_stop",   //
+                          "content_block_start", "content_block_delta", "content_block_delta",  //
+                          "content_block_stop",                                                 //
+                          "content_block_start", "content_block_delta", "content_block_stop",   //
+                          "message_delta", "message_stop"));
+}
+
+TEST(StreamEncoder, SaysWhatTheWholeMessageSays) {
+  for (const ThinkingDisplay display : {ThinkingDisplay::kShown, ThinkingDisplay::kOmitted}) {
+    const ReplyStyle style{.thinking_display = display};
+    EXPECT_EQ(json::value(assemble(stream_agent_turn(style))), gather(style).at("content"));
+  }
+}
+
+TEST(StreamEncoder, SignsThinkingBeforeItsStop) {
+  const auto events = take_apart(stream_agent_turn());
+  EXPECT_EQ(events.at(3).data.at("delta").at("type"), "thinking_delta");
+  EXPECT_TRUE(events.at(3).data.at("delta").at("estimated_tokens").is_null());
+  const json::value& signature = events.at(5).data.at("delta");
+  EXPECT_EQ(signature.at("type"), "signature_delta");
+  EXPECT_EQ(text_of_signature(signature.at("signature").get_string()), "Let me look.");
+}
+
+TEST(StreamEncoder, ShowsNoThinkingWhereItIsOmitted) {
+  const json::value content = gather({.thinking_display = ThinkingDisplay::kOmitted}).at("content");
+  EXPECT_EQ(content.at(0).at("thinking"), "");
+  EXPECT_EQ(text_of_signature(content.at(0).at("signature").get_string()), "Let me look.");
+}
+
+TEST(StreamEncoder, CountsOmittedThinkingForClientsThatAsk) {
+  StreamEncoder stream =
+      encoder({.thinking_display = ThinkingDisplay::kOmitted, .counts_thinking = true});
+  static_cast<void>(stream.encode(GenerationStarted{kPrompt}));
+  std::size_t counted = 0;
+  for (int i = 0; i < 100; ++i) {
+    for (const Event& event : take_apart(stream.encode(ThinkingDelta{"hmm, "}))) {
+      if (event.name != "content_block_delta") continue;
+      EXPECT_EQ(event.data.at("delta").at("thinking"), "");
+      counted += event.data.at("delta").at("estimated_tokens").to_number<std::size_t>();
+    }
+  }
+  EXPECT_GE(counted, 90U);
+  EXPECT_LE(counted, 125U);
+}
+
+TEST(StreamEncoder, GivesACallWithoutArgumentsAnEmptyObject) {
+  const json::array content = assemble(stream_agent_turn());
+  EXPECT_EQ(content.at(3).at("input"), json::value(json::object{}));
+  EXPECT_EQ(content.at(3).at("caller").at("type"), "direct");
+  EXPECT_THAT(stream_agent_turn(), HasSubstr(R"("partial_json":"{}")"));
+}
+
+TEST(StreamEncoder, TellsHowManyTokensWereThinking) {
+  StreamEncoder stream = encoder();
+  static_cast<void>(stream.encode(GenerationStarted{kPrompt}));
+  const auto events = take_apart(stream.encode(GenerationFinished{
+      .reason = StopReason::kToolUse, .stop_string = {}, .usage = {.thinking_tokens = 5}}));
+  EXPECT_EQ(events.at(0).data.at("usage").at("output_tokens_details").at("thinking_tokens"), 5);
+  EXPECT_EQ(events.at(0).data.at("delta").at("stop_reason"), "tool_use");
+}
+
+TEST(MessageBuilder, LeavesOutACallThatWasCut) {
+  MessageBuilder builder({"msg_1", "claude-x", "req_1", {}});
+  builder.add(ToolUseStarted{.id = "toolu_1", .name = "look"});
+  builder.add(ToolInputDelta{R"({"a":)"});
+  EXPECT_THAT(builder.finish({StopReason::kTokensMax, "", kWhole}), HasSubstr(R"("content":[])"));
+}
+
+TEST(MessageBuilder, CountsCacheCreationUnderTheTimeAskedFor) {
+  MessageBuilder builder({"m", "x", "r", {.cache_ttl = std::chrono::hours(1)}});
+  const json::value body =
+      json::parse(builder.finish({StopReason::kEndOfTurn, "", kWhole})).value();
+  const json::value& created = body.at("usage").at("cache_creation");
+  EXPECT_EQ(created.at("ephemeral_1h_input_tokens"), 2);
+  EXPECT_EQ(created.at("ephemeral_5m_input_tokens"), 0);
 }
 
 TEST(CountTokens, HasItsBody) {

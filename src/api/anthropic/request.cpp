@@ -10,6 +10,7 @@
 #include "api/anthropic/tools.h"
 #include "api/fields.h"
 #include "base/json.h"
+#include "base/json_text.h"
 
 namespace onnxlocal::anthropic {
 
@@ -18,92 +19,79 @@ namespace {
 /// A client that sends `thread` may send only its new messages next time: to ignore the field would
 /// lose the history without a sign. This code makes the SDKs resend everything.
 constexpr std::string_view kThreadCode = "thread_unsupported_request";
-constexpr std::string_view kWhitespace = " \t\r\n\f\v";
+constexpr std::string_view kInterleavedBeta = "interleaved-thinking-";
+constexpr std::string_view kThinkingCountBeta = "thinking-token-count-";
 
-std::uint32_t saturate(std::uint64_t value) {
-  return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
+Result<std::optional<std::uint32_t>> parse_tokens_max(const Fields& request, RequestKind kind) {
+  if (kind == RequestKind::kCountTokens) return std::optional<std::uint32_t>();
+  TRY_VOID(request.require("max_tokens"));
+  TRY(const auto tokens_max, request.whole_number("max_tokens", 1));
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+  return std::optional(static_cast<std::uint32_t>(std::min(*tokens_max, kMost)));
 }
 
-Result<void> parse_sampling(const Fields& request, SamplingOptions& sampling) {
-  TRY(const auto temperature, request.number("temperature", 0, 1));
-  if (temperature) sampling.temperature = static_cast<float>(*temperature);
-  TRY(const auto top_p, request.number("top_p", 0, 1));
-  // 0 means the most likely token alone: so does the least positive share.
-  if (top_p) {
-    sampling.top_p = std::max(static_cast<float>(*top_p), std::numeric_limits<float>::min());
+/// What is sound by itself and makes no sense together.
+Result<void> check_together(GenerationRequest& request) {
+  const bool must_call = request.tool_choice.mode == ToolChoice::Mode::kAny ||
+                         request.tool_choice.mode == ToolChoice::Mode::kNamed;
+  if (must_call && request.thinking.mode == ThinkingOptions::Mode::kEnabled) {
+    return std::unexpected(
+        field_error("thinking", "Thinking may not be enabled when tool_choice forces tool use."));
   }
-  TRY(const auto top_k, request.whole_number("top_k", 0));
-  if (top_k) sampling.top_k = saturate(*top_k);
+  if (must_call && request.thinking.mode == ThinkingOptions::Mode::kAdaptive) {
+    request.thinking.mode = ThinkingOptions::Mode::kDisabled;
+  }
+  const bool has_prefill = request.messages.back().role == Role::kAssistant;
+  if (has_prefill && request.output_format.kind != OutputFormat::Kind::kText) {
+    return std::unexpected(
+        field_error("output_config.format",
+                    "a trailing assistant message cannot be continued in an output format"));
+  }
   return {};
 }
 
-Result<std::vector<std::string>> parse_stop_sequences(const Fields& request) {
-  std::vector<std::string> sequences;
-  const json::value* value = request.find("stop_sequences");
-  if (value == nullptr) return sequences;
-  const json::array* list = value->if_array();
-  if (list == nullptr) {
-    return std::unexpected(field_error("stop_sequences", "Input should be a valid list"));
-  }
-  for (std::size_t i = 0; i < list->size(); ++i) {
-    const std::string path = fmt::format("stop_sequences.{}", i);
-    const auto* text = (*list)[i].if_string();
-    if (text == nullptr) {
-      return std::unexpected(field_error(path, "Input should be a valid string"));
-    }
-    if (std::string_view(*text).find_first_not_of(kWhitespace) == std::string_view::npos) {
-      return std::unexpected(
-          field_error("stop_sequences", "each stop sequence must contain non-whitespace"));
-    }
-    sequences.emplace_back(*text);
-  }
-  return sequences;
-}
-
-/// An output format is a promise that the answer fits it; it is refused rather than broken.
-Result<void> check_output_format(const Fields& request) {
-  if (request.find("output_format") != nullptr) {
-    return std::unexpected(
-        field_error("output_format", "structured outputs are not supported by this server"));
-  }
-  const json::value* value = request.find("output_config");
-  if (value == nullptr) return {};
-  TRY(const Fields config, Fields::of(*value, "output_config"));
-  if (config.find("format") == nullptr) return {};
-  return std::unexpected(
-      field_error("output_config.format", "structured outputs are not supported by this server"));
-}
-
-Result<MessagesRequest> parse_fields(const Fields& request, RequestKind kind) {
+Result<MessagesRequest> parse_fields(const Fields& request, json::TextView body, RequestKind kind,
+                                     const DecodeOptions& options) {
   MessagesRequest parsed;
+  GenerationRequest& generation = parsed.generation;
   TRY(const std::string_view model, request.require_text("model"));
   if (model.empty()) {
     return std::unexpected(field_error("model", "String should have at least 1 character"));
   }
   parsed.model = model;
-  parsed.generation.model = model;
-  if (kind == RequestKind::kCreate) {
-    TRY_VOID(request.require("max_tokens"));
-    TRY(const auto tokens_max, request.whole_number("max_tokens", 1));
-    parsed.generation.tokens_max = saturate(tokens_max.value_or(1));
-  } else {
-    parsed.generation.tokens_max = 1;
-  }
-  TRY(parsed.generation.messages, parse_conversation(request));
-  TRY_VOID(parse_sampling(request, parsed.generation.sampling));
-  TRY(parsed.generation.stop_strings, parse_stop_sequences(request));
+  generation.model = model;
+  TRY(const auto tokens_max, parse_tokens_max(request, kind));
+  generation.tokens_max = tokens_max.value_or(1);
+  TRY_VOID(check_unsupported(request));
+  TRY(ToolList tools, ToolList::parse(request, body));
+  TRY(Conversation conversation, parse_conversation(request, body, tools, options.read_pdf));
+  generation.messages = std::move(conversation.messages);
+  generation.cache_breakpoints = std::move(conversation.cache_breakpoints);
+  TRY(generation.tool_choice, parse_tool_choice(request, tools));
+  generation.tools = tools.callable();
+  TRY_VOID(parse_sampling(request, generation.sampling));
+  TRY(generation.stop_strings, parse_stop_sequences(request));
+  const bool is_interleaved = options.betas.find(kInterleavedBeta) != std::string_view::npos;
+  TRY(const Thinking thinking, parse_thinking(request, tokens_max, is_interleaved));
+  generation.thinking = thinking.options;
+  TRY(generation.output_format, parse_output_format(request, body));
+  TRY(generation.agent, parse_agent(request));
   TRY(const auto stream, request.boolean("stream"));
   parsed.stream = stream.value_or(false);
-  TRY_VOID(check_tools(request, parsed.notes));
-  TRY_VOID(check_output_format(request));
+  TRY_VOID(check_together(generation));
+  parsed.style.thinking_display = thinking.display;
+  parsed.style.counts_thinking = options.betas.find(kThinkingCountBeta) != std::string_view::npos;
+  if (!generation.cache_breakpoints.empty()) {
+    parsed.style.cache_ttl = generation.cache_breakpoints.back().ttl;
+  }
   return parsed;
 }
 
 }  // namespace
 
 std::expected<MessagesRequest, RequestError> parse_messages_request(std::string_view body,
-                                                                    RequestKind kind) {
+                                                                    RequestKind kind,
+                                                                    const DecodeOptions& options) {
   TRY(const json::value value, json::parse(body));
   TRY(const Fields request, Fields::of(value, {}));
   if (request.find("thread") != nullptr) {
@@ -113,7 +101,7 @@ std::expected<MessagesRequest, RequestError> parse_messages_request(std::string_
                                  "conversation instead"),
                      std::string(kThreadCode)));
   }
-  TRY(MessagesRequest parsed, parse_fields(request, kind));
+  TRY(MessagesRequest parsed, parse_fields(request, json::TextView(body), kind, options));
   return parsed;
 }
 

@@ -5,45 +5,13 @@
 
 #include <string>
 
-#include "base/json.h"
+#include "api/anthropic/test_requests.h"
 
 namespace onnxlocal::anthropic {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
-
-Message message(Role role, std::string text) {
-  return {.role = role, .content = {TextBlock{.text = std::move(text)}}};
-}
-
-/// A sound request with `fields` added or replaced (JSON object text without its braces).
-std::string body(const std::string& fields) {
-  json::value base = json::parse(R"({"model":"m","max_tokens":4,
-    "messages":[{"role":"user","content":"hi"}]})")
-                         .value();
-  const json::value patch = json::parse("{" + fields + "}").value();
-  for (const auto& [key, value] : patch.get_object()) base.get_object()[key] = value;
-  return json::serialize(base);
-}
-
-MessagesRequest parse(const std::string& text) {
-  auto parsed = parse_messages_request(text, RequestKind::kCreate);
-  EXPECT_TRUE(parsed.has_value()) << (parsed ? "" : parsed.error().error.message);
-  return parsed ? *std::move(parsed) : MessagesRequest{};
-}
-
-std::vector<Message> messages(const std::string& list, const std::string& more = {}) {
-  return parse(body("\"messages\":" + list + more)).generation.messages;
-}
-
-std::string complaint(const std::string& text) {
-  auto parsed = parse_messages_request(text, RequestKind::kCreate);
-  if (parsed) return "it was accepted";
-  EXPECT_EQ(parsed.error().error.code, ErrorCode::kInvalidRequest);
-  return parsed.error().error.message;
-}
 
 TEST(MessagesRequest, ReadsEveryField) {
   const MessagesRequest parsed = parse(R"({"model":"onnx-local/x","max_tokens":7,"stream":true,
@@ -67,9 +35,9 @@ TEST(MessagesRequest, IgnoresWhatItDoesNotKnow) {
   const MessagesRequest parsed = parse(body(
       R"("metadata":{"user_id":"u"},"thinking":{"type":"adaptive"},"future_field":[1,{"a":null}],
          "output_config":{"effort":"high"},"context_management":{"edits":[]},"service_tier":"auto",
-         "cache_control":{"type":"ephemeral"},"stop_sequences":null)"));
+         "fallbacks":[{"model":"n"}],"diagnostics":{"previous_message_id":null},"speed":"fast",
+         "stop_sequences":null)"));
   EXPECT_THAT(parsed.generation.messages, ElementsAre(message(Role::kUser, "hi")));
-  EXPECT_THAT(parsed.notes, IsEmpty());
 }
 
 TEST(MessagesRequest, GivesOneFormToStringsAndBlocks) {
@@ -118,11 +86,9 @@ TEST(MessagesRequest, MergesNeighboursOfOneRole) {
               ElementsAre(message(Role::kUser, "a\n\nb")));
 }
 
-TEST(MessagesRequest, DropsOldThinkingAndWhatIsLeftEmpty) {
+TEST(MessagesRequest, DropsRedactedThinkingAndWhatIsLeftEmpty) {
   EXPECT_THAT(messages(R"([{"role":"user","content":"a"},
-                   {"role":"assistant","content":[
-                     {"type":"thinking","thinking":"t","signature":"s"},
-                     {"type":"redacted_thinking","data":"x"}]},
+                   {"role":"assistant","content":[{"type":"redacted_thinking","data":"x"}]},
                    {"role":"user","content":"b"}])"),
               ElementsAre(message(Role::kUser, "a\n\nb")));
 }
@@ -143,28 +109,12 @@ TEST(MessagesRequest, TakesHugeTokenLimitsForTheProviderToClamp) {
   EXPECT_EQ(parse(body(R"("max_tokens":99999999999)")).generation.tokens_max, 4294967295U);
 }
 
-TEST(MessagesRequest, NotesToolDefinitionsThatItIgnores) {
-  const std::string tool = R"({"name":"w","input_schema":{"type":"object"}})";
-  EXPECT_THAT(parse(body("\"tools\":[" + tool + "]")).notes,
-              ElementsAre("1 tool definitions are ignored"));
-  EXPECT_THAT(complaint(body("\"tools\":[" + tool + "],\"tool_choice\":{\"type\":\"any\"}")),
-              HasSubstr("tool_choice.type: 'any' is not supported"));
-  EXPECT_THAT(complaint(body("\"tools\":[" + tool +
-                             "],\"tool_choice\":{\"type\":\"tool\",\"name\":\"nope\"}")),
-              HasSubstr("nope"));
-}
-
 TEST(MessagesRequest, RefusesThreadsWithTheCodeThatMakesClientsResend) {
   const auto parsed =
       parse_messages_request(body(R"("thread":{"type":"create"})"), RequestKind::kCreate);
   ASSERT_FALSE(parsed.has_value());
   EXPECT_EQ(parsed.error().details_code, "thread_unsupported_request");
 }
-
-struct BadRequest {
-  std::string fields;
-  std::string complaint;
-};
 
 class MalformedRequest : public testing::TestWithParam<BadRequest> {};
 
@@ -194,11 +144,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequest{R"("stop_sequences":[1])", "stop_sequences.0: Input should be a valid string"},
         BadRequest{R"("system":3)", "system: Input should be a valid string"},
         BadRequest{R"("system":[{"type":"image"}])", "system.0: `image` blocks are not"},
-        BadRequest{R"("tools":[{"name":"x"}])", "tools.0.input_schema: Field required"},
-        BadRequest{R"("tools":[{"name":"x","type":"a_1"},{"name":"x","type":"a_1"}])", "unique"},
-        BadRequest{R"("output_config":{"format":{"type":"json_schema"}})",
-                   "output_config.format: "},
-        BadRequest{R"("output_format":{"type":"json_schema"})", "output_format: "}));
+        BadRequest{R"("mcp_servers":[{"url":"x"}])", "mcp_servers: this server connects to no"},
+        BadRequest{R"("container":{"skills":[]})", "container: this server has no code"}));
 
 INSTANTIATE_TEST_SUITE_P(
     EachMessage, MalformedRequest,
@@ -221,11 +168,30 @@ INSTANTIATE_TEST_SUITE_P(
                    "messages.0.content.0.text: Field required"},
         BadRequest{R"("messages":[{"role":"user","content":[{"type":"hologram"}]}])",
                    "messages.0.content.0: Input tag 'hologram'"},
-        BadRequest{R"("messages":[{"role":"user","content":"x"},{"role":"assistant","content":
-                      [{"type":"tool_use","id":"t","name":"n","input":{}}]}])",
-                   "messages.1.content.0: `tool_use` blocks are not supported"},
+        BadRequest{R"("messages":[{"role":"user","content":[{"type":"server_tool_use"}]}])",
+                   "messages.0.content.0: `server_tool_use` blocks are not supported"},
+        BadRequest{R"("messages":[{"role":"user","content":[{"type":"web_search_tool_result"}]}])",
+                   "messages.0.content.0: `web_search_tool_result` blocks are not supported"},
+        BadRequest{R"("messages":[{"role":"user","content":[{"type":"thinking","thinking":"x"}]}])",
+                   "messages.0.content.0: `thinking` blocks cannot be here"},
         BadRequest{R"("messages":[{"role":"user","content":[{"type":"image","source":{}}]}])",
                    "messages.0.content.0: `image` blocks are not supported"}));
+
+TEST(MessagesRequest, TellsWhoAsksAndKeepsItOutOfThePrompt) {
+  const MessagesRequest claude_code =
+      parse(body(R"("metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"s-1\"}"})"));
+  EXPECT_EQ(claude_code.generation.agent, "s-1");
+  EXPECT_THAT(claude_code.generation.messages, ElementsAre(message(Role::kUser, "hi")));
+  EXPECT_EQ(parse(body(R"("metadata":{"user_id":"u"})")).generation.agent, "u");
+  EXPECT_EQ(parse(body(R"("metadata":{})")).generation.agent, "");
+}
+
+TEST(MessagesRequest, RepeatsLittleOfWhatItRefuses) {
+  const std::string type(1 << 20, 'x');
+  EXPECT_LT(complaint(body(R"("messages":[{"role":"user","content":[{"type":")" + type + "\"}]}]"))
+                .size(),
+            1000U);
+}
 
 TEST(MessagesRequest, RefusesWhatIsNoJsonObject) {
   for (const char* text : {"{", "[]", "\"x\"", "", "\xff\xfe{}", "{\"model\":\"m\"} x"}) {

@@ -37,11 +37,7 @@ class Body final : public ResponseEncoder {
     if (const auto* finished = std::get_if<GenerationFinished>(&event)) {
       return builder_.finish(*finished);
     }
-    std::visit(
-        [this](const auto& alternative) {
-          if constexpr (requires { builder_.add(alternative); }) builder_.add(alternative);
-        },
-        event);
+    builder_.add(event);
     return {};
   }
   std::string start_early(std::uint32_t) override { return {}; }

@@ -44,7 +44,8 @@ std::expected<anthropic::MessagesRequest, Reply> decode(Provider& provider,
                                                         const HttpRequest& request,
                                                         anthropic::RequestKind kind,
                                                         std::string_view request_id) {
-  auto parsed = anthropic::parse_messages_request(request.body, kind);
+  auto parsed = anthropic::parse_messages_request(
+      request.body, kind, {.betas = find_header(request.headers, "anthropic-beta").value_or("")});
   if (!parsed) {
     return std::unexpected(
         error_response(parsed.error().error, request_id, parsed.error().details_code));
@@ -76,7 +77,8 @@ Reply create_message(const std::shared_ptr<Provider>& provider, const HttpReques
       .active = *std::move(active),
       .encoder = anthropic::make_response_encoder({.id = std::move(context.message_id),
                                                    .model = std::move(decoded->model),
-                                                   .request_id = std::move(context.request_id)},
+                                                   .request_id = std::move(context.request_id),
+                                                   .style = decoded->style},
                                                   decoded->stream),
       .count_prompt = {}};
   if (decoded->stream) {
