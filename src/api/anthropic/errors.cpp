@@ -35,10 +35,12 @@ HttpError to_http_error(ErrorCode code) {
 std::string_view error_type_of_status(unsigned status) {
   switch (status) {
     case 401: return "authentication_error";
+    case 402: return "billing_error";
     case 403: return "permission_error";
     case 404: return "not_found_error";
     case 408:
     case 504: return "timeout_error";
+    case 409: return "conflict_error";
     case 413: return "request_too_large";
     case 429: return "rate_limit_error";
     case 529: return "overloaded_error";

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string_view>
+#include <utility>
+#include <vector>
+
 #include "base/json.h"
 
 namespace onnxlocal::anthropic {
@@ -47,9 +51,21 @@ TEST(Errors, CarryACodeThatClientsActOn) {
 }
 
 TEST(Errors, NameTheTypeOfEveryStatus) {
-  EXPECT_EQ(error_type_of_status(405), "invalid_request_error");
-  EXPECT_EQ(error_type_of_status(408), "timeout_error");
-  EXPECT_EQ(error_type_of_status(503), "api_error");
+  const std::vector<std::pair<unsigned, std::string_view>> table = {{400, "invalid_request_error"},
+                                                                    {401, "authentication_error"},
+                                                                    {402, "billing_error"},
+                                                                    {403, "permission_error"},
+                                                                    {404, "not_found_error"},
+                                                                    {405, "invalid_request_error"},
+                                                                    {408, "timeout_error"},
+                                                                    {409, "conflict_error"},
+                                                                    {413, "request_too_large"},
+                                                                    {429, "rate_limit_error"},
+                                                                    {500, "api_error"},
+                                                                    {503, "api_error"},
+                                                                    {504, "timeout_error"},
+                                                                    {529, "overloaded_error"}};
+  for (const auto& [status, type] : table) EXPECT_EQ(error_type_of_status(status), type) << status;
 }
 
 }  // namespace

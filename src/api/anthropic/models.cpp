@@ -1,13 +1,15 @@
 #include "api/anthropic/models.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
+#include <initializer_list>
+#include <utility>
 #include <vector>
 
+#include "api/anthropic/timestamp.h"
 #include "base/json.h"
 
 namespace onnxlocal::anthropic {
@@ -20,28 +22,43 @@ constexpr std::string_view kAliasPrefix = "claude-";
 
 json::object supported(bool yes) { return {{"supported", yes}}; }
 
-json::object capabilities() {
-  return {{"batch", supported(false)},
+/// `supported`, and each of `kinds` the same.
+json::object supported_kinds(bool yes, std::initializer_list<std::string_view> kinds) {
+  json::object all = supported(yes);
+  for (const std::string_view kind : kinds) all[kind] = supported(yes);
+  return all;
+}
+
+/// What a request may ask for without being refused, and gets.
+json::object capabilities(const ModelCard& model) {
+  json::object thinking = supported(model.can_think);
+  json::object types;
+  for (const char* type : {"adaptive", "between_tools", "disabled", "enabled"}) {
+    types[type] = supported(true);
+  }
+  thinking["types"] = std::move(types);
+  return {{"batch", supported(true)},
           {"citations", supported(false)},
           {"code_execution", supported(false)},
           {"image_input", supported(false)},
-          {"pdf_input", supported(false)},
-          {"structured_outputs", supported(false)},
-          {"context_management", supported(false)},
-          {"effort", supported(false)},
-          {"server_tools", supported(false)},
-          {"thinking", supported(false)}};
+          {"pdf_input", supported(true)},
+          {"structured_outputs", supported(true)},
+          {"context_management",
+           supported_kinds(
+               false, {"clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112"})},
+          {"effort", supported_kinds(true, {"low", "medium", "high", "max", "xhigh"})},
+          {"server_tools", supported_kinds(false, {"code_execution", "web_search"})},
+          {"thinking", std::move(thinking)}};
 }
 
 json::object to_object(const ModelCard& model) {
-  const auto created = std::chrono::system_clock::to_time_t(model.created_at);
   return {{"type", "model"},
           {"id", model.id},
           {"display_name", model.display_name},
-          {"created_at", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(created))},
+          {"created_at", to_rfc3339(model.created_at)},
           {"max_input_tokens", model.context_tokens},
           {"max_tokens", model.tokens_max},
-          {"capabilities", capabilities()},
+          {"capabilities", capabilities(model)},
           {"lifecycle", "active"},
           {"line", nullptr},
           {"deprecated_at", nullptr},

@@ -18,6 +18,7 @@ struct ModelCard {
   std::chrono::sys_seconds created_at;
   std::uint32_t context_tokens = 0;
   std::uint32_t tokens_max = 0;
+  bool can_think = false;  ///< Others accept `thinking` too, and simply answer.
 };
 
 /// Which part of the list a client asks for. At most one of the two ids is set.

@@ -19,7 +19,8 @@ std::vector<ModelCard> cards() {
                       .display_name = name,
                       .created_at = std::chrono::sys_seconds(std::chrono::seconds(86400)),
                       .context_tokens = 8192,
-                      .tokens_max = 4096});
+                      .tokens_max = 4096,
+                      .can_think = false});
   }
   return models;
 }
@@ -34,6 +35,23 @@ TEST(Models, DescribeThemselves) {
   EXPECT_EQ(body.at("type"), "model");
   EXPECT_EQ(body.at("created_at"), "1970-01-02T00:00:00Z");
   EXPECT_EQ(body.at("max_input_tokens"), 8192);
+}
+
+TEST(Models, TellWhatTheyCanDo) {
+  ModelCard card = cards()[0];
+  card.can_think = true;
+  const auto able = json::parse(model_body(card))->at("capabilities");
+  for (const char* yes : {"batch", "pdf_input", "structured_outputs", "effort", "thinking"}) {
+    EXPECT_EQ(able.at(yes).at("supported"), true) << yes;
+  }
+  for (const char* no : {"citations", "code_execution", "image_input", "context_management"}) {
+    EXPECT_EQ(able.at(no).at("supported"), false) << no;
+  }
+  EXPECT_EQ(able.at("thinking").at("types").at("between_tools").at("supported"), true);
+  EXPECT_EQ(able.at("effort").at("xhigh").at("supported"), true);
+  EXPECT_EQ(able.at("server_tools").at("web_search").at("supported"), false);
+  const auto plain = json::parse(model_body(cards()[0]))->at("capabilities");
+  EXPECT_EQ(plain.at("thinking").at("supported"), false);
 }
 
 TEST(Models, ComeInPages) {
