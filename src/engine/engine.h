@@ -43,11 +43,13 @@ struct SequenceRequest {
   bool ignore_end_tokens = false;    ///< For benches: goes on to `tokens_max`.
   bool use_prefix_cache = true;
   std::string cache_scope;
-  /// What the output is held to; null where it is free.
+  /// What the output is held to; null where it is free. Destroyed on any thread.
   std::unique_ptr<TokenConstraint> constraint = nullptr;
   /// Special tokens whose content shows in the text (others have none): a model's own marks of
   /// thinking and calls.
   std::vector<TokenId> visible_tokens = {};
+  /// A batch sequence runs where nothing live waits. It may lose its slot to a live one; it goes on
+  /// later where it was.
   Priority priority = Priority::kLive;
   std::vector<PrefixPin> pins = {};
   std::string agent = {};  ///< See `GenerationRequest::agent`.
@@ -81,7 +83,8 @@ struct EngineOptions {
   std::vector<TokenId> end_tokens;  ///< End a turn; from the model's configuration.
   /// Prefill chunk between two decode steps; in a ragged step, prefill beside decoding rows.
   std::uint32_t chunk_tokens = 256;
-  std::uint32_t queue_max = 64;  ///< Sequences that wait for a slot; one more is overloaded.
+  std::uint32_t queue_max = 64;        ///< Sequences that wait for a slot; one more is overloaded.
+  std::uint32_t batch_queue_max = 64;  ///< The same for `Priority::kBatch`, counted apart.
   std::size_t kv_bytes_max = std::size_t{4} << 30;  ///< Keys and values of running sequences.
   std::size_t prefix_cache_bytes_max = std::size_t{1} << 30;  ///< 0 turns the cache off.
   std::string cache_key;  ///< Model hash: part of each prefix's key.
@@ -96,6 +99,7 @@ struct EngineOptions {
 /// A snapshot; its numbers belong together.
 struct EngineStatus {
   std::uint32_t queued = 0;
+  std::uint32_t queued_batch = 0;  ///< Of those, `Priority::kBatch`.
   std::uint32_t running = 0;
   std::uint32_t slots = 0;
   std::size_t kv_bytes_in_use = 0;
@@ -108,6 +112,12 @@ struct EngineStatus {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t cached_tokens = 0;
   std::uint64_t generated_tokens = 0;
+  std::uint64_t prefill_tokens = 0;  ///< Computed in prompts, again where they had to be.
+  double prefill_seconds = 0;        ///< A step that does both is shared out by rows.
+  std::uint64_t decode_tokens = 0;   ///< Generated, but for each answer's first.
+  double decode_seconds = 0;
+  std::uint64_t masks_late = 0;       ///< Came after the logits that they were for.
+  std::uint64_t preemptions = 0;      ///< Batch sequences that lost their slots to live ones.
   std::uint64_t draft_tokens = 0;     ///< Guessed and verified.
   std::uint64_t accepted_tokens = 0;  ///< Of those, right.
   bool failed = false;  ///< The decoder failed in a way that it does not recover from.

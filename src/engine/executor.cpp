@@ -22,61 +22,39 @@ void deliver(Sequence& sequence, Output::Release& release) {
 }  // namespace
 
 Executor::Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options,
-                   std::unique_ptr<Drafter> drafter)
+                   MaskDispatch mask_dispatch, std::unique_ptr<Drafter> drafter)
     : options_(options),
       decoder_(std::move(decoder)),
       rule_(make_chunk_rule(options.chunk_tokens, decoder_->limits(), decoder_->layout())),
       keeper_(*decoder_, rule_, options_),
-      slots_(decoder_->limits().slots, options.kv_bytes_max) {
+      slots_(decoder_->limits().slots, options.kv_bytes_max),
+      shared_tokens_(decoder_->free_tokens()),
+      mask_dispatch_(std::move(mask_dispatch)) {
   if (drafter) speculator_.emplace(std::move(drafter), decoder_->limits(), options.speculation);
 }
 
 Executor::~Executor() = default;
 
-void Executor::enqueue(std::unique_ptr<Sequence> sequence) {
-  waiting_.push_back(std::move(sequence));
-}
-
-void Executor::cancel(SequenceId id, const Error& why) {
-  const auto has_id = [&](const auto& sequence) { return sequence->id == id; };
-  if (const auto it = std::ranges::find_if(waiting_, has_id); it != waiting_.end()) {
-    fail(**it, why);
-    retire(std::move(*it));
-    waiting_.erase(it);
-  } else if (const auto at = std::ranges::find_if(running_, has_id); at != running_.end()) {
-    fail(**at, why);
-    remove_ended();
-  }
-}
-
-void Executor::cancel_all(const Error& why) {
-  for (auto& sequence : waiting_) {
-    fail(*sequence, why);
-    retire(std::move(sequence));
-  }
-  waiting_.clear();
-  for (auto& sequence : running_) fail(*sequence, why);
-  remove_ended();
-}
-
-void Executor::admit() {
-  while (!waiting_.empty() && has_room_for(*waiting_.front())) {
-    const auto slot = slots_.take(waiting_.front()->kv_bytes_reserved);
-    if (!slot) return;
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
-    Sequence& sequence = *running_.back();
-    sequence.slot = slot;
-    keeper_.admit(sequence);
-  }
-}
-
-void Executor::step() {
+bool Executor::step() {
+  const bool has_sampled = sample_held();
   admit();
   const StepPlan next = plan();
-  if (next.steps.empty()) return;
+  if (next.steps.empty()) return has_sampled;
   run(next);
   remove_ended();
+  return true;
+}
+
+/// What waited for masks that have come now.
+bool Executor::sample_held() {
+  bool has_sampled = false;
+  for (const auto& sequence : running_) {
+    if (!sequence->waits_for_mask() || !sequence->masks->is_ready()) continue;
+    take_logits(*sequence, std::exchange(sequence->held_logits, {}));
+    has_sampled = true;
+  }
+  remove_ended();
+  return has_sampled;
 }
 
 StepPlan Executor::plan() {
@@ -95,10 +73,12 @@ StepPlan Executor::plan() {
   std::vector<SequenceView> views;
   views.reserve(running_.size());
   for (const auto& sequence : running_) {
-    views.push_back({.prompt_tokens = sequence->prompt_tokens,
+    const bool waits_for_others = is_ragged && waits_for_blocks(*sequence);
+    views.push_back({.prompt_tokens = sequence->prefill_tokens,
                      .position = sequence->position,
                      .draft_tokens = static_cast<std::uint32_t>(sequence->draft.size()),
-                     .is_waiting = is_ragged && waits_for_blocks(*sequence)});
+                     .is_waiting = waits_for_others || sequence->waits_for_mask(),
+                     .is_batch = sequence->is_batch()});
   }
   return plan_step({.sequences = views,
                     .rule = rule_,
@@ -110,7 +90,7 @@ StepPlan Executor::plan() {
 void Executor::propose_drafts() {
   std::uint32_t prompt_tokens = 0;
   for (const auto& sequence : running_) {
-    if (sequence->is_prefilling()) prompt_tokens += sequence->prompt_tokens - sequence->position;
+    if (sequence->is_prefilling()) prompt_tokens += sequence->prefill_tokens - sequence->position;
   }
   speculator_->propose(running_, std::min(prompt_tokens, rule_.tokens));
 }
@@ -165,24 +145,39 @@ void Executor::run(const StepPlan& plan) {
 }
 
 Result<Logits> Executor::forward(std::span<const Step> steps, const StepPlan& plan) {
-  if (!speculator_ || !speculator_->measures() || plan.has_chunk) return decoder_->forward(steps);
-  std::uint32_t rows = 0;
-  for (const PlannedStep& planned : plan.steps) rows += planned.tokens;
   const auto begin = std::chrono::steady_clock::now();
   auto logits = decoder_->forward(steps);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  const auto sequences = static_cast<std::uint32_t>(plan.steps.size());
-  if (logits) speculator_->step_ran(rows, rows - sequences, took.count());
+  if (logits) count_step(plan, took.count());
   return logits;
 }
 
-/// The prompt is computed.
+void Executor::count_step(const StepPlan& plan, double seconds) {
+  std::uint32_t prefill_rows = 0;
+  std::uint32_t decode_rows = 0;
+  for (const PlannedStep& planned : plan.steps) {
+    const bool is_prefill = running_[planned.sequence]->is_prefilling();
+    (is_prefill ? prefill_rows : decode_rows) += planned.tokens;
+  }
+  const double prefill_share =
+      static_cast<double>(prefill_rows) / static_cast<double>(prefill_rows + decode_rows);
+  totals_.prefill_tokens += prefill_rows;
+  totals_.prefill_seconds += seconds * prefill_share;
+  totals_.decode_seconds += seconds * (1 - prefill_share);
+  if (prefill_rows > 0 || !speculator_ || !speculator_->measures()) return;
+  const auto sequences = static_cast<std::uint32_t>(plan.steps.size());
+  speculator_->step_ran(decode_rows, decode_rows - sequences, seconds);
+}
+
+/// The prompt is computed. Nothing to tell where that was so before it was preempted.
 void Executor::begin_answer(Sequence& sequence) {
+  if (sequence.has_begun) return;
   sequence.usage.input_tokens = sequence.prompt_tokens - sequence.usage.cache_read_tokens -
                                 sequence.usage.cache_creation_tokens;
   totals_.prompt_tokens += sequence.prompt_tokens;
   totals_.cached_tokens += sequence.usage.cache_read_tokens;
   sequence.sink(GenerationStarted{.usage = sequence.usage, .cache = keeper_.report(sequence)});
+  sequence.has_begun = true;
 }
 
 /// Row by row, as if each were a step of its own: until the sequence ends, or the token that is
@@ -198,6 +193,7 @@ void Executor::take_rows(Sequence& sequence, const Logits& logits, std::uint32_t
     ++taken;
   }
   sequence.position += taken;
+  totals_.decode_tokens += taken;
   totals_.draft_tokens += rows - 1;
   totals_.accepted_tokens += taken - 1;
   if (speculator_) speculator_->verified(sequence, taken - 1);
@@ -215,13 +211,24 @@ void Executor::fail_plan(const StepPlan& plan, const Error& error) {
 }
 
 void Executor::take_logits(Sequence& sequence, std::span<const float> logits) {
-  auto report = sequence.sampler.choose(logits, scratch_);
+  std::span<const std::uint32_t> mask;
+  if (sequence.masks) {
+    if (!sequence.masks->is_ready()) return hold_logits(sequence, logits);
+    const auto& computed = sequence.masks->mask();
+    if (!computed) {
+      return fail(sequence, internal_error(computed.error().message, computed.error().hint));
+    }
+    mask = *computed;
+  }
+  auto report = sequence.sampler.choose(logits, scratch_, mask);
   if (!report) return fail(sequence, report.error());
   const TokenId token = report->chosen.token;
   const std::uint32_t generated = ++sequence.usage.output_tokens;
   ++totals_.generated_tokens;
   if (is_end_token(sequence, token)) return finish(sequence, StopReason::kEndOfTurn);
   sequence.tokens.push_back(token);
+  const bool is_last = generated == sequence.request.tokens_max;
+  if (sequence.masks && !is_last) sequence.masks->commit(token);
   auto release = sequence.output.push(*std::move(report));
   if (!release) return fail(sequence, release.error());
   deliver(sequence, *release);
@@ -229,9 +236,15 @@ void Executor::take_logits(Sequence& sequence, std::span<const float> logits) {
     sequence.end = GenerationFinished{.reason = StopReason::kStopString,
                                       .stop_string = *std::move(release->stop_string),
                                       .usage = sequence.usage};
-  } else if (generated == sequence.request.tokens_max) {
+  } else if (is_last) {
     finish(sequence, sequence.is_clamped ? StopReason::kContextFull : StopReason::kTokensMax);
   }
+}
+
+/// The others need not wait for this one's mask; the logits are the decoder's until its next step.
+void Executor::hold_logits(Sequence& sequence, std::span<const float> logits) {
+  sequence.held_logits.assign(logits.begin(), logits.end());
+  ++totals_.masks_late;
 }
 
 void Executor::finish(Sequence& sequence, StopReason reason) {
@@ -253,35 +266,6 @@ bool Executor::is_end_token(const Sequence& sequence, TokenId token) const {
   };
   return is_in(sequence.request.stop_tokens) ||
          (!sequence.request.ignore_end_tokens && is_in(options_.end_tokens));
-}
-
-void Executor::remove_ended() {
-  for (auto& sequence : running_) {
-    if (!sequence->end) continue;
-    keeper_.end(*sequence);
-    decoder_->truncate(*sequence->slot, 0);
-    if (speculator_) speculator_->forget(*sequence->slot);
-    slots_.give_back(*sequence->slot);
-    retire(std::move(sequence));
-  }
-  std::erase(running_, nullptr);
-}
-
-void Executor::retire(std::unique_ptr<Sequence> sequence) {
-  if (const auto* failed = std::get_if<GenerationFailed>(&*sequence->end)) {
-    const bool is_cancelled = failed->error.code == ErrorCode::kCancelled;
-    ++(is_cancelled ? totals_.sequences_cancelled : totals_.sequences_failed);
-  } else {
-    ++totals_.sequences_finished;
-  }
-  sequence->ticket.give_back();
-  ended_.push_back(std::move(sequence));
-}
-
-void Executor::deliver_ends() {
-  for (const auto& sequence : std::exchange(ended_, {})) {
-    sequence->sink(*std::move(sequence->end));
-  }
 }
 
 }  // namespace onnxlocal

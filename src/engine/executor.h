@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,12 +8,14 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "engine/mask_stream.h"
 #include "engine/prefix_keeper.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "engine/slot_pool.h"
 #include "engine/speculator.h"
+#include "engine/waiting_queue.h"
 #include "runtime/decoder.h"
 
 namespace onnxlocal {
@@ -23,26 +24,30 @@ namespace onnxlocal {
 /// that results depend on, so that a simulation can drive it. Engine thread only.
 ///
 /// Invariants
-///  - Sequences are admitted in the order they came; nobody overtakes the first that waits.
+///  - Live sequences are admitted before batch ones, each kind in the order it came; nobody
+///    overtakes the first that waits.
 ///  - Each running sequence owns one slot, which holds exactly `position` of its tokens.
+///  - What a sequence gets does not depend on when its masks come, or whether it was preempted.
 ///  - What running sequences may come to in bytes is within the budget, and where slots share one
 ///    memory, what they may still take of it is free.
 class Executor {
  public:
-  /// `drafter` is null where nobody guesses; else the decoder is ragged.
+  /// `drafter` is null where nobody guesses; else the decoder is ragged. After each job that
+  /// `mask_dispatch` gets, `step` is to be called again.
   Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options,
-           std::unique_ptr<Drafter> drafter = nullptr);
+           MaskDispatch mask_dispatch, std::unique_ptr<Drafter> drafter = nullptr);
   ~Executor();
 
-  /// Puts a sequence at the end of the queue.
+  /// Puts a sequence at the end of its kind's queue.
   void enqueue(std::unique_ptr<Sequence> sequence);
   /// Ends a sequence with Failed{`why`}; unknown ids are ignored.
   void cancel(SequenceId id, const Error& why);
   void cancel_all(const Error& why);
 
   bool has_work() const { return !waiting_.empty() || !running_.empty(); }
-  /// Admits, plans, runs, samples, and delivers all events but the last ones.
-  void step();
+  /// Admits, plans, runs, samples, and delivers all events but the last ones. False where nothing
+  /// could be done: all that runs waits for masks.
+  bool step();
 
   /// Delivers the last event of each sequence that ended since. Apart from `step`, so that a status
   /// can be published in between: who sees the end sees its effects.
@@ -61,22 +66,31 @@ class Executor {
 
  private:
   void admit();
+  bool place_first();
+  bool preempt_for(const Sequence& sequence);
+  bool fits_without_batch(const Sequence& sequence) const;
+  void preempt(std::unique_ptr<Sequence> sequence);
+  void release_slot(Sequence& sequence);
   bool has_room_for(const Sequence& sequence) const;
+  std::uint64_t tokens_at_most(const Sequence& sequence) const;
   std::uint64_t whole_blocks(std::uint64_t tokens) const;
   std::uint64_t promised_tokens() const;
   std::uint32_t shared_blocks(const Sequence& one, const Sequence& other) const;
   bool waits_for_blocks(const Sequence& sequence) const;
   void share_prefix(Sequence& sequence);
 
+  bool sample_held();
   StepPlan plan();
   void propose_drafts();
   void run(const StepPlan& plan);
   Result<Logits> forward(std::span<const Step> steps, const StepPlan& plan);
+  void count_step(const StepPlan& plan, double seconds);
   void begin_answer(Sequence& sequence);
   void take_rows(Sequence& sequence, const Logits& logits, std::uint32_t first_row,
                  std::uint32_t rows);
   void fail_plan(const StepPlan& plan, const Error& error);
   void take_logits(Sequence& sequence, std::span<const float> logits);
+  void hold_logits(Sequence& sequence, std::span<const float> logits);
   void finish(Sequence& sequence, StopReason reason);
   void fail(Sequence& sequence, Error error);
   bool is_end_token(const Sequence& sequence, TokenId token) const;
@@ -89,9 +103,11 @@ class Executor {
   const ChunkRule rule_;
   PrefixKeeper keeper_;  ///< Before the sequences, whose paths point into its cache.
   SlotPool slots_;
+  const std::uint64_t shared_tokens_;  ///< Room in a memory that all slots share.
+  MaskDispatch mask_dispatch_;
   SamplerScratch scratch_;
   std::optional<Speculator> speculator_;
-  std::deque<std::unique_ptr<Sequence>> waiting_;
+  WaitingQueue waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  ///< In the order of admission.
   std::vector<std::unique_ptr<Sequence>> ended_;    ///< Their last event is still to be delivered.
 

@@ -14,13 +14,16 @@ std::uint64_t Executor::whole_blocks(std::uint64_t tokens) const {
   return (tokens + rule_.block_tokens - 1) / rule_.block_tokens * rule_.block_tokens;
 }
 
+/// Whole blocks that the sequence may come to.
+std::uint64_t Executor::tokens_at_most(const Sequence& sequence) const {
+  return whole_blocks(std::uint64_t{sequence.prompt_tokens} + sequence.request.tokens_max);
+}
+
 /// What running sequences may still take of a memory that all slots share.
 std::uint64_t Executor::promised_tokens() const {
   std::uint64_t promised = 0;
   for (const auto& sequence : running_) {
-    promised +=
-        whole_blocks(std::uint64_t{sequence->prompt_tokens} + sequence->request.tokens_max) -
-        whole_blocks(sequence->position);
+    promised += tokens_at_most(*sequence) - whole_blocks(sequence->position);
   }
   return promised;
 }
@@ -28,9 +31,7 @@ std::uint64_t Executor::promised_tokens() const {
 bool Executor::has_room_for(const Sequence& sequence) const {
   const std::uint64_t free = decoder_->free_tokens();
   if (free == Decoder::kNoSharedLimit) return true;
-  return promised_tokens() +
-             whole_blocks(std::uint64_t{sequence.prompt_tokens} + sequence.request.tokens_max) <=
-         free;
+  return promised_tokens() + tokens_at_most(sequence) <= free;
 }
 
 /// Whole blocks at the beginning of `one`'s prompt that `other` has, or will have, in its slot.
@@ -38,7 +39,7 @@ std::uint32_t Executor::shared_blocks(const Sequence& one, const Sequence& other
   const bool may_share = one.kept.is_open() && other.kept.is_open() &&
                          one.request.cache_scope == other.request.cache_scope;
   if (!may_share) return 0;
-  const std::uint32_t most = std::min(reusable_tokens_max(rule_, one.prompt_tokens),
+  const std::uint32_t most = std::min(reusable_tokens_max(rule_, one.prefill_tokens),
                                       static_cast<std::uint32_t>(other.tokens.size()) - 1);
   const auto tokens = std::span(one.tokens).first(most);
   const auto differ = std::ranges::mismatch(tokens, other.tokens).in1;
@@ -86,13 +87,16 @@ void Executor::share_prefix(Sequence& sequence) {
     return;
   }
   sequence.position = tokens;
-  sequence.usage.cache_read_tokens = tokens;
+  for (std::uint32_t end = rule_.block_tokens; end <= tokens; end += rule_.block_tokens) {
+    if (sequence.is_unaccounted(end)) sequence.usage.cache_read_tokens += rule_.block_tokens;
+  }
   keeper_.follow(sequence, best_blocks);
 }
 
 EngineStatus Executor::status() const {
   EngineStatus status = totals_;
   status.queued = static_cast<std::uint32_t>(waiting_.size());
+  status.queued_batch = static_cast<std::uint32_t>(waiting_.batch_size());
   status.running = static_cast<std::uint32_t>(running_.size());
   status.slots = decoder_->limits().slots;
   for (const auto& sequence : running_) {
@@ -116,8 +120,12 @@ Result<void> Executor::check_invariants() const {
       return broken(fmt::format("slot {} holds {} tokens, its sequence {}", sequence->slot->value,
                                 decoder_->length(*sequence->slot), position));
     }
-    if (!sequence->is_prefilling() && position + 1 != sequence->tokens.size()) {
+    const std::uint32_t next = sequence->waits_for_mask() ? 0 : 1;
+    if (!sequence->is_prefilling() && position + next != sequence->tokens.size()) {
       return broken("a decoding sequence does not wait with exactly one token");
+    }
+    if (sequence->waits_for_mask() && (!sequence->masks || sequence->is_prefilling())) {
+      return broken("logits are held for a mask that nobody computes");
     }
     if (position > limits().slot_tokens_max) return broken("a slot is overfull");
     reserved += sequence->kv_bytes_reserved;

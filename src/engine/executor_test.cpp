@@ -1,65 +1,19 @@
 // Drives the engine's loop step by step on the test's own thread, over the fake decoder: each test
 // sees every step, and knows the right tokens.
 #include <algorithm>
-#include <numeric>
+#include <functional>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "copy_request.h"
 #include "engine/loop.h"
+#include "engine_stepper.h"
 #include "event_recorder.h"
 #include "fake_decoder.h"
 
 namespace onnxlocal {
 namespace {
-
-std::vector<TokenId> prompt_of(std::size_t size, TokenId first = 10) {
-  std::vector<TokenId> prompt(size);
-  std::iota(prompt.begin(), prompt.end(), first);
-  return prompt;
-}
-
-struct Stepper {
-  explicit Stepper(FakeDecoderOptions decoder_options = {}, EngineOptions options = {}) {
-    options.random_seed = 1;
-    auto owned = std::make_unique<FakeDecoder>(std::move(decoder_options));
-    decoder = owned.get();
-    loop = std::make_unique<EngineLoop>(std::move(owned), nullptr, std::move(options));
-  }
-  ~Stepper() { EXPECT_EQ(decoder->counts().violations, std::vector<std::string>{}); }
-
-  EventRecorder submit(SequenceRequest request) {
-    EventRecorder recorder;
-    const auto id = loop->submit(std::move(request), recorder.sink());
-    EXPECT_TRUE(id.has_value()) << id.error().message;
-    if (id) last_id = *id;
-    return recorder;
-  }
-  EventRecorder submit_greedy(std::vector<TokenId> prompt, std::uint32_t tokens_max) {
-    return submit(
-        {.prompt = std::move(prompt), .sampling = {.temperature = 0}, .tokens_max = tokens_max});
-  }
-  Error refused(SequenceRequest request) {
-    const auto id = loop->submit(std::move(request), [](GenerationEvent) { ADD_FAILURE(); });
-    EXPECT_FALSE(id.has_value());
-    return id ? Error{} : id.error();
-  }
-  bool step() {
-    const bool ran = loop->run_one_step();
-    const auto sound = loop->check_invariants();
-    EXPECT_TRUE(sound.has_value()) << sound.error().message;
-    return ran;
-  }
-  void run_all() {
-    while (step()) {
-    }
-  }
-
-  FakeDecoder* decoder = nullptr;
-  std::unique_ptr<EngineLoop> loop;
-  SequenceId last_id;
-};
 
 TEST(EngineLoop, GeneratesWhatTheModelSays) {
   Stepper engine;
@@ -413,7 +367,20 @@ TEST(EngineLoop, IgnoresCancelsOfWhatIsOverOrNeverWas) {
   EXPECT_FALSE(engine.step());
 }
 
-TEST(EngineLoop, KeepsTheComputedPartOfACancelledPrompt) {
+TEST(EngineLoop, CancelsAPrefillWithinOneChunk) {
+  std::function<void()> during_forward = [] {};
+  Stepper engine({.chunk_tokens_max = 16,
+                  .block_tokens = 8,
+                  .before_forward = [&](std::span<const Step>) { during_forward(); }});
+  const auto recorder = engine.submit_greedy(prompt_of(100), 1);
+  engine.step();
+  during_forward = [&] { engine.loop->cancel(engine.last_id); };
+  engine.run_all();
+  EXPECT_EQ(recorder.now().failed->code, ErrorCode::kCancelled);
+  EXPECT_EQ(engine.decoder->counts().forwards, 2U);
+}
+
+TEST(EngineLoop, PrefillThatWasCancelledIsReusedByTheNext) {
   Stepper engine({.chunk_tokens_max = 16, .block_tokens = 8});
   engine.submit_greedy(prompt_of(100), 1);
   engine.step();
@@ -423,6 +390,8 @@ TEST(EngineLoop, KeepsTheComputedPartOfACancelledPrompt) {
   const auto again = engine.submit_greedy(prompt_of(100), 1);
   engine.run_all();
   EXPECT_EQ(again.now().started->cache_read_tokens, 32U);
+  EXPECT_EQ(engine.loop->status().prefill_tokens, 100U);
+  EXPECT_EQ(again.now().tokens, engine.decoder->expected_greedy(prompt_of(100), 1));
 }
 
 TEST(EngineLoop, FailsTheSequencesOfAFailedStepAndGoesOn) {
@@ -491,7 +460,7 @@ TEST(EngineLoop, DrawsDifferentlyForRequestsWithoutASeed) {
 TEST(EngineLoop, CountsEverything) {
   Stepper engine;
   engine.submit_greedy(prompt_of(10), 4);
-  engine.submit_greedy(prompt_of(12), 3);
+  engine.submit_greedy(prompt_of(12, 50), 3);
   engine.run_all();
   const EngineStatus status = engine.loop->status();
   EXPECT_EQ(status.sequences_finished, 2U);
@@ -499,6 +468,20 @@ TEST(EngineLoop, CountsEverything) {
   EXPECT_EQ(status.generated_tokens, 7U);
   EXPECT_EQ(status.slots, 4U);
   EXPECT_GT(status.prefix_cache_bytes, 0U);
+  EXPECT_EQ(status.prefill_tokens, 22U);
+  EXPECT_EQ(status.decode_tokens, 5U);
+  EXPECT_GT(status.prefill_seconds, 0);
+  EXPECT_GT(status.decode_seconds, 0);
+}
+
+TEST(EngineLoop, CountsTheTokensOfMixedSteps) {
+  Stepper engine({.mixing = StepMixing::kRagged});
+  engine.submit_greedy(prompt_of(10), 4);
+  engine.step();
+  engine.submit_greedy(prompt_of(12, 50), 3);
+  engine.run_all();
+  EXPECT_EQ(engine.loop->status().prefill_tokens, 22U);
+  EXPECT_EQ(engine.loop->status().decode_tokens, 5U);
 }
 
 }  // namespace

@@ -24,20 +24,26 @@ struct Overloaded : Ts... {
   using Ts::operator()...;
 };
 
+/// A mask takes a fraction of a step, and steps do not overlap.
+constexpr unsigned kMaskWorkers = 2;
+
 Error shutting_down() { return unavailable("the engine is shutting down", "try again later"); }
 
 }  // namespace
 
-// The channel needs no bound of its own: submits are bounded by tickets, cancels by what was
-// submitted, and neither may be lost.
+// The channel needs no bound of its own: submits are bounded by tickets, cancels and masks by what
+// was submitted, and none may be lost.
 EngineLoop::EngineLoop(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer> tokenizer,
-                       EngineOptions options, std::unique_ptr<Drafter> drafter)
+                       EngineOptions options, std::unique_ptr<Drafter> drafter, MaskDispatch masks)
     : tokenizer_(std::move(tokenizer)),
       options_(std::move(options)),
       seed_(options_.random_seed.value_or(system_seed())),
       limits_(decoder->limits()),
       shared_tokens_max_(decoder->free_tokens()),
-      executor_(std::move(decoder), options_, std::move(drafter)),
+      executor_(
+          std::move(decoder), options_,
+          masks ? std::move(masks) : [this](MaskJob job) { compute_mask(std::move(job)); },
+          std::move(drafter)),
       status_(executor_.status()),
       messages_(std::numeric_limits<std::size_t>::max()) {
   if (!tokenizer_) return;
@@ -50,9 +56,12 @@ Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
   TRY_VOID(check_request(request, limits_, tokenizer_ != nullptr));
   TRY(const Clamped clamped, clamp_request(request, limits_, options_, shared_tokens_max_));
 
-  IntakeTicket ticket(tickets_taken_);
-  const std::uint64_t most = std::uint64_t{limits_.slots} + options_.queue_max;
-  if (tickets_taken_ > most) {
+  const bool is_batch = request.priority == Priority::kBatch;
+  std::atomic<std::uint32_t>& tickets = is_batch ? batch_tickets_ : live_tickets_;
+  IntakeTicket ticket(tickets);
+  const std::uint64_t most =
+      std::uint64_t{limits_.slots} + (is_batch ? options_.batch_queue_max : options_.queue_max);
+  if (tickets > most) {
     return std::unexpected(
         overloaded(fmt::format("{} requests are running or waiting already", most),
                    "try again later, or raise the number of slots or the queue's length"));
@@ -70,6 +79,7 @@ Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
       .is_clamped = clamped.is_clamped,
       .prompt_tokens = prompt_tokens,
       .tokens = std::move(tokens),
+      .prefill_tokens = prompt_tokens,
       .kv_bytes_reserved = clamped.kv_bytes,
       .sink = std::move(sink),
       .ticket = std::move(ticket),
@@ -79,7 +89,11 @@ Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
       .position = 0,
       .draft = {},
       .kept = {},
+      .masks = nullptr,
+      .held_logits = {},
       .usage = {},
+      .has_begun = false,
+      .accounted_tokens = 0,
       .end = std::nullopt,
   });
   if (messages_.push(Submit{.sequence = std::move(sequence)}) != ChannelPush::kAccepted) {
@@ -91,6 +105,15 @@ Result<SequenceId> EngineLoop::submit(SequenceRequest request, EventSink sink) {
 void EngineLoop::cancel(SequenceId sequence) {
   // A closed channel means that everything has ended.
   static_cast<void>(messages_.push(Cancel{.sequence = sequence}));
+}
+
+/// The workers start with the first constraint: most engines never see one.
+void EngineLoop::compute_mask(MaskJob job) {
+  if (!workers_) {
+    // A closed channel means that everything has ended.
+    workers_.emplace(kMaskWorkers, [this] { static_cast<void>(messages_.push(MaskCame{})); });
+  }
+  workers_->run(std::move(job));
 }
 
 EngineStatus EngineLoop::status() const {
@@ -111,6 +134,7 @@ void EngineLoop::take(EngineMessage message) {
                    is_shutting_down_ = true;
                    shut_down_deadline_ = shut_down.deadline;
                  },
+                 [](MaskCame&) {},  // The next step looks for it.
              },
              message);
 }
@@ -121,15 +145,14 @@ bool EngineLoop::run_one_step() {
     cancelled_at_shut_down_ = true;
     executor_.cancel_all(cancelled("the engine shut down"));
   }
-  const bool has_work = executor_.has_work();
-  if (has_work) executor_.step();
+  const bool has_run = executor_.has_work() && executor_.step();
 #ifndef NDEBUG
   const auto sound = executor_.check_invariants();
   if (!sound) LOG_ERROR("{}", describe(sound.error()));
   CHECK(sound.has_value());
 #endif
   publish_and_deliver();
-  return has_work;
+  return has_run;
 }
 
 void EngineLoop::publish_and_deliver() {
@@ -143,11 +166,12 @@ void EngineLoop::publish_and_deliver() {
 void EngineLoop::run() {
   while (true) {
     if (run_one_step()) continue;
-    if (is_shutting_down_) break;
+    if (is_shutting_down_ && !executor_.has_work()) break;
     const auto sound = executor_.check_invariants();
     if (!sound) LOG_ERROR("{}", describe(sound.error()));
     CHECK(sound.has_value());
-    if (auto message = messages_.pop()) take(*std::move(message));
+    const Deadline until = is_shutting_down_ ? shut_down_deadline_ : Deadline{};
+    if (auto message = messages_.pop(until)) take(*std::move(message));
   }
   close();
 }

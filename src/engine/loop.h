@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <variant>
 
 #include "base/channel.h"
@@ -12,6 +13,7 @@
 #include "engine/drafter.h"
 #include "engine/engine.h"
 #include "engine/executor.h"
+#include "engine/mask_workers.h"
 
 namespace onnxlocal {
 
@@ -23,8 +25,10 @@ namespace onnxlocal {
 /// prefix cache has, computes the rest in chunks, decodes a token per step, and removes it.
 class EngineLoop {
  public:
+  /// Masks are computed by `masks`, or by workers of its own where that is null.
   EngineLoop(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer> tokenizer,
-             EngineOptions options, std::unique_ptr<Drafter> drafter = nullptr);
+             EngineOptions options, std::unique_ptr<Drafter> drafter = nullptr,
+             MaskDispatch masks = nullptr);
 
   // Any thread; see `Engine`.
   Result<SequenceId> submit(SequenceRequest request, EventSink sink);
@@ -39,7 +43,8 @@ class EngineLoop {
   // Engine thread only.
   /// Takes messages and runs steps until a shutdown is over; waits where there is nothing to do.
   void run();
-  /// Takes what messages there are and runs one step. False where there was nothing to run.
+  /// Takes what messages there are and runs one step. False where nothing can be done before the
+  /// next message.
   bool run_one_step();
   Result<void> check_invariants() const { return executor_.check_invariants(); }
 
@@ -53,9 +58,11 @@ class EngineLoop {
   struct ShutDown {
     Deadline deadline;
   };
-  using EngineMessage = std::variant<Submit, Cancel, ShutDown>;
+  struct MaskCame {};
+  using EngineMessage = std::variant<Submit, Cancel, ShutDown, MaskCame>;
 
   void take(EngineMessage message);
+  void compute_mask(MaskJob job);
   void publish_and_deliver();
   void close();
 
@@ -78,9 +85,12 @@ class EngineLoop {
 
   // Any thread.
   Channel<EngineMessage> messages_;
-  std::atomic<std::uint32_t> tickets_taken_ = 0;  ///< Sequences from submit to their end.
+  std::atomic<std::uint32_t> live_tickets_ = 0;   ///< Live sequences from submit to their end.
+  std::atomic<std::uint32_t> batch_tickets_ = 0;  ///< The others.
   std::atomic<std::uint64_t> next_id_ = 0;
   std::atomic<bool> is_accepting_ = true;
+
+  std::optional<MaskWorkers> workers_;  ///< Last: they send messages.
 };
 
 }  // namespace onnxlocal

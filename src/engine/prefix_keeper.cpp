@@ -68,7 +68,7 @@ void PrefixKeeper::follow(Sequence& sequence, std::uint32_t blocks) {
 void PrefixKeeper::take(Sequence& sequence) {
   if (!sequence.kept.is_open()) return;
   const std::uint32_t size = rule_.block_tokens;
-  const std::uint32_t end = reusable_tokens_max(rule_, sequence.prompt_tokens);
+  const std::uint32_t end = reusable_tokens_max(rule_, sequence.prefill_tokens);
   // Behind a position inside a block, or behind blocks that found no room in the cache, nothing can
   // be appended.
   while (sequence.position == sequence.kept.blocks() * size && sequence.position + size <= end) {
@@ -82,7 +82,7 @@ void PrefixKeeper::take(Sequence& sequence) {
       return;
     }
     sequence.position += size;
-    sequence.usage.cache_read_tokens += size;
+    if (sequence.is_unaccounted(sequence.position)) sequence.usage.cache_read_tokens += size;
   }
 }
 
@@ -97,9 +97,7 @@ void PrefixKeeper::keep(Sequence& sequence) {
       return decoder_.export_blocks(*sequence.slot, block, bytes);
     };
     if (!cache_.add(sequence.kept, tokens, fill, rank_of_next(sequence))) break;
-    if ((block + 1) * size <= sequence.prompt_tokens) {
-      sequence.usage.cache_creation_tokens += size;
-    }
+    if (sequence.is_unaccounted((block + 1) * size)) sequence.usage.cache_creation_tokens += size;
   }
   pin(sequence);
 }

@@ -170,6 +170,21 @@ double log_sum_exp(std::span<const float> logits, float best, SamplerScratch& sc
   return best + std::log(exponentiate(logits, best, 1.0F, scratch.weights, scratch.block_sums));
 }
 
+/// A token beyond the mask's end is not allowed.
+void forbid_others(std::span<const std::uint32_t> mask, std::span<float> logits) {
+  constexpr std::size_t kBits = 32;
+  constexpr std::uint32_t kAll = ~0U;
+  for (std::size_t begin = 0; begin < logits.size(); begin += kBits) {
+    const std::size_t word = begin / kBits;
+    const std::uint32_t allowed = word < mask.size() ? mask[word] : 0;
+    if (allowed == kAll) continue;
+    const std::size_t size = std::min(kBits, logits.size() - begin);
+    for (std::size_t bit = 0; bit < size; ++bit) {
+      if ((allowed >> bit) % 2 == 0) logits[begin + bit] = -std::numeric_limits<float>::infinity();
+    }
+  }
+}
+
 Result<void> check_range(std::string_view field, float value, float low, float high) {
   if (value >= low && value <= high) return {};
   return std::unexpected(invalid_request(
@@ -310,22 +325,27 @@ TokenId Sampler::draw(std::span<const float> logits, float best, double share,
     const Candidate edge = nucleus_edge(scratch.selection, static_cast<double>(top_p) * total);
     std::erase_if(scratch.candidates, [&](const Candidate& c) { return ranks_before(edge, c); });
   }
-  // The best one's weight is 1.
-  std::erase_if(scratch.candidates, [&](const Candidate& c) { return c.weight < options_.min_p; });
+  // The best one's weight is 1; one without weight cannot come.
+  std::erase_if(scratch.candidates,
+                [&](const Candidate& c) { return c.weight < options_.min_p || c.weight <= 0; });
   return at_share(scratch.candidates, share);
 }
 
 Result<TokenId> Sampler::pick(std::span<const float> logits, float own_best, std::uint64_t position,
-                              SamplerScratch& scratch) const {
+                              SamplerScratch& scratch, std::span<const std::uint32_t> mask) const {
   std::span<const float> adjusted = logits;
   float best = own_best;
-  if (adjusts_logits()) {
+  if (adjusts_logits() || !mask.empty()) {
     scratch.adjusted.assign(logits.begin(), logits.end());
     adjust(scratch.adjusted);
+    if (!mask.empty()) forbid_others(mask, scratch.adjusted);
     adjusted = scratch.adjusted;
     const auto adjusted_best = best_logit(adjusted);
-    if (!adjusted_best)
-      return std::unexpected(internal_error("the penalties leave no token that could come"));
+    if (!adjusted_best) {
+      return std::unexpected(internal_error(mask.empty()
+                                                ? "the penalties leave no token that could come"
+                                                : "the constraint allows no token"));
+    }
     best = *adjusted_best;
   }
   if (options_.temperature.value_or(1) > 0) {
@@ -337,13 +357,14 @@ Result<TokenId> Sampler::pick(std::span<const float> logits, float own_best, std
 Result<TokenId> Sampler::guess(std::span<const float> logits, std::uint64_t ahead,
                                SamplerScratch& scratch) const {
   TRY(const float best, best_of(logits));
-  return pick(logits, best, chosen_ + ahead, scratch);
+  return pick(logits, best, chosen_ + ahead, scratch, {});
 }
 
-Result<TokenReport> Sampler::choose(std::span<const float> logits, SamplerScratch& scratch) {
+Result<TokenReport> Sampler::choose(std::span<const float> logits, SamplerScratch& scratch,
+                                    std::span<const std::uint32_t> mask) {
   TRY(const float best, best_of(logits));
   TokenReport report;
-  TRY(report.chosen.token, pick(logits, best, chosen_, scratch));
+  TRY(report.chosen.token, pick(logits, best, chosen_, scratch, mask));
   if (options_.logprobs) {
     const double norm = log_sum_exp(logits, best, scratch);
     const auto logprob = [&](float logit) { return static_cast<float>(logit - norm); };

@@ -41,9 +41,12 @@ class Sampler {
   ///   REQUIRES: `validate_sampling` passed. `seed` takes the place of an empty `options.seed`.
   Sampler(const SamplingOptions& options, std::uint64_t seed, std::span<const TokenId> prompt);
 
-  /// The next token for `logits` [vocabulary]. Errors: internal (a logit is NaN or +infinity, or
-  /// all are -infinity; -infinity alone is a token that cannot come).
-  Result<TokenReport> choose(std::span<const float> logits, SamplerScratch& scratch);
+  /// The next token for `logits` [vocabulary], among those that `mask` allows (as
+  /// `TokenConstraint::mask`; empty: all). Log-probabilities are the model's, whatever the mask.
+  /// Errors: internal (a logit is NaN or +infinity, or no token is left; a logit of -infinity alone
+  /// is a token that cannot come).
+  Result<TokenReport> choose(std::span<const float> logits, SamplerScratch& scratch,
+                             std::span<const std::uint32_t> mask = {});
 
   /// What `choose` would choose from `logits` once `ahead` more tokens are chosen, were it not for
   /// what those change in penalties: another model's guess. Errors: as `choose`.
@@ -59,7 +62,7 @@ class Sampler {
   bool adjusts_logits() const { return has_penalties() || !options_.logit_bias.empty(); }
   void adjust(std::span<float> logits) const;
   Result<TokenId> pick(std::span<const float> logits, float own_best, std::uint64_t position,
-                       SamplerScratch& scratch) const;
+                       SamplerScratch& scratch, std::span<const std::uint32_t> mask) const;
   TokenId draw(std::span<const float> logits, float best, double share,
                SamplerScratch& scratch) const;
 

@@ -105,6 +105,50 @@ TEST(Sampler, TakesTheMostLikelyTokenAtTemperatureZero) {
   EXPECT_EQ(sampler.choose(std::vector<float>{1, 3, 2}, scratch)->chosen.token, 1);
 }
 
+/// Every third token of 100, and a mask that ends before the vocabulary does.
+std::vector<std::uint32_t> mask_of_thirds() {
+  std::vector<std::uint32_t> mask(3, 0);
+  for (std::uint32_t token = 0; token < 96; token += 3) mask[token / 32] |= 1U << (token % 32);
+  return mask;
+}
+
+TEST(Sampler, TakesWhatItWouldTakeIfForbiddenTokensWereImpossible) {
+  const auto logits = random_logits(100, 8);
+  auto possible = logits;
+  for (std::size_t token = 0; token < 100; ++token) {
+    if (token % 3 != 0 || token >= 96) {
+      possible[token] = -std::numeric_limits<float>::infinity();
+    }
+  }
+  const std::vector<SamplingOptions> variants{
+      {.temperature = 0},
+      {.temperature = 1},
+      {.temperature = 2, .top_k = 60},
+      {.top_p = 0.9F},
+      {.min_p = 0.01F},
+      {.temperature = 1.5F, .top_k = 40, .top_p = 0.95F, .frequency_penalty = 1},
+      {.repetition_penalty = 1.3F, .logit_bias = {{1, 100.0F}, {3, 5.0F}}}};
+  for (const SamplingOptions& options : variants) {
+    Sampler masked(options, 5, {});
+    Sampler plain(options, 5, {});
+    SamplerScratch scratch;
+    for (int i = 0; i < 200; ++i) {
+      const auto token = masked.choose(logits, scratch, mask_of_thirds())->chosen.token;
+      ASSERT_EQ(token, plain.choose(possible, scratch)->chosen.token);
+      ASSERT_TRUE(token % 3 == 0 && token < 96) << token;
+    }
+  }
+}
+
+TEST(Sampler, SaysWhenTheMaskLeavesNothing) {
+  SamplerScratch scratch;
+  const std::vector<std::uint32_t> none(4, 0);
+  const auto report = Sampler({}, 1, {}).choose(random_logits(100, 8), scratch, none);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, ErrorCode::kInternal);
+  EXPECT_EQ(report.error().message, "the constraint allows no token");
+}
+
 TEST(Sampler, TakesTheLowestIdOnATie) {
   Sampler greedy({.temperature = 0}, 1, {});
   Sampler first_of_one({.top_k = 1}, 1, {});

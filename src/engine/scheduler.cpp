@@ -12,11 +12,19 @@ std::optional<std::size_t> next_prefill(const SchedulerState& state, std::uint64
   const auto is_planned = [&](std::size_t index) {
     return std::ranges::find(plan.steps, index, &PlannedStep::sequence) != plan.steps.end();
   };
+  const auto may_run = [&](std::size_t index) {
+    const SequenceView& view = state.sequences[index];
+    return view.is_prefilling() && !view.is_waiting && !is_planned(index);
+  };
+  bool only_batch = true;
+  for (std::size_t index = 0; index < state.sequences.size(); ++index) {
+    if (may_run(index) && !state.sequences[index].is_batch) only_batch = false;
+  }
   std::optional<std::size_t> best;
   std::uint32_t best_left = 0;
   for (std::size_t index = 0; index < state.sequences.size(); ++index) {
     const SequenceView& view = state.sequences[index];
-    if (!view.is_prefilling() || view.is_waiting || is_planned(index)) continue;
+    if (!may_run(index) || view.is_batch != only_batch) continue;
     const std::uint32_t left = view.prompt_tokens - view.position;
     if (best && left >= best_left) continue;
     best = index;
@@ -36,7 +44,7 @@ PlannedStep chunk_step(const SchedulerState& state, std::size_t index) {
 void add_decode_steps(const SchedulerState& state, StepPlan& plan) {
   for (std::size_t index = 0; index < state.sequences.size(); ++index) {
     const SequenceView& view = state.sequences[index];
-    if (view.is_prefilling()) continue;
+    if (view.is_prefilling() || view.is_waiting) continue;
     plan.steps.push_back(
         {.sequence = index, .tokens = 1 + view.draft_tokens, .needs_logits = true});
   }
@@ -108,10 +116,10 @@ StepPlan plan_step(const SchedulerState& state) {
   if (state.mixing == StepMixing::kRagged) return plan_ragged(state);
   StepPlan plan;
   const auto prefill = next_prefill(state, state.chunks_run, plan);
-  const bool is_chunk_turn =
-      prefill &&
-      (!state.last_was_chunk || std::ranges::all_of(state.sequences, &SequenceView::is_prefilling));
-  if (is_chunk_turn) {
+  const bool nobody_decodes = std::ranges::none_of(state.sequences, [](const SequenceView& view) {
+    return !view.is_prefilling() && !view.is_waiting;
+  });
+  if (prefill && (!state.last_was_chunk || nobody_decodes)) {
     plan.steps.push_back(chunk_step(state, *prefill));
     plan.has_chunk = true;
   } else {

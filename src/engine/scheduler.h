@@ -35,8 +35,10 @@ struct SequenceView {
   std::uint32_t prompt_tokens = 0;
   std::uint32_t position = 0;      ///< Tokens in the slot.
   std::uint32_t draft_tokens = 0;  ///< Guesses to be verified with its next token.
-  /// Another sequence is about to compute the blocks that this one needs next.
+  /// Sits this step out: another sequence is about to compute the blocks that it needs next, or the
+  /// mask of its next token has not come.
   bool is_waiting = false;
+  bool is_batch = false;
   bool is_prefilling() const { return position < prompt_tokens; }
 };
 
@@ -67,7 +69,8 @@ struct StepPlan {
 ///  - kRagged: each step decodes all, and fills up with prompts: as much as a step holds where
 ///    nothing decodes, else a chunk's tokens, which hold the others up only so long. Results do not
 ///    depend on where a prompt is cut, so it is cut at any block.
-///  - A prompt that waits for another's blocks gets no chunk.
+///  - A sequence that waits for another's blocks, or for a mask, is left out.
+///  - Live prompts come before batch prompts.
 ///  - Prefill chunks take turns between the oldest prompt and the one with the least left: short
 ///    prompts need not wait for a long one, and the oldest goes on all the same.
 StepPlan plan_step(const SchedulerState& state);

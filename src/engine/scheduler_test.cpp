@@ -110,6 +110,29 @@ TEST(Scheduler, LeavesOutAPromptThatWaitsForAnothersBlocks) {
   EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{0, 8, true}}));
 }
 
+TEST(Scheduler, LeavesOutASequenceThatWaitsForItsMask) {
+  for (const auto mixing : {StepMixing::kRagged, StepMixing::kChunkOrSingles}) {
+    Bench bench{.views = {{.prompt_tokens = 3, .position = 5, .is_waiting = true},
+                          {.prompt_tokens = 5, .position = 9}},
+                .mixing = mixing};
+    EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{1, 1, true}}));
+  }
+}
+
+TEST(Scheduler, RunsChunksOneAfterTheOtherWhereAllElseWaits) {
+  Bench bench{
+      .views = {{.prompt_tokens = 40}, {.prompt_tokens = 3, .position = 5, .is_waiting = true}}};
+  EXPECT_TRUE(bench.step().has_chunk);
+  EXPECT_TRUE(bench.step().has_chunk);
+}
+
+TEST(Scheduler, TakesLivePromptsBeforeBatchPrompts) {
+  Bench bench{.views = {{.prompt_tokens = 4, .is_batch = true}, {.prompt_tokens = 16}}};
+  EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{1, 16, true}}));
+  bench.views[1].is_waiting = true;
+  EXPECT_EQ(bench.step().steps, (std::vector<PlannedStep>{{0, 4, true}}));
+}
+
 TEST(Scheduler, KeepsTheDecodersRulesForRandomStates) {
   std::mt19937 random(3);
   for (int round = 0; round < 3000; ++round) {

@@ -37,13 +37,15 @@ void Speculator::propose(std::span<const std::unique_ptr<Sequence>> running,
   DraftBudget budget{.prefill_rows = prefill_rows};
   for (const auto& sequence : running) {
     sequence->draft.clear();
-    budget.decode_rows += sequence->is_prefilling() ? 0 : 1;
+    const bool decodes = !sequence->is_prefilling() && !sequence->waits_for_mask();
+    budget.decode_rows += decodes ? 1 : 0;
   }
   if (costs_.wants_plain_step()) return;
   std::vector<DraftRequest> requests;
   std::vector<DraftOffer> offers;
   for (const auto& sequence : running) {
-    if (sequence->is_prefilling()) continue;
+    // A guess's mask would have to be there before the guess is verified.
+    if (sequence->is_prefilling() || sequence->masks) continue;
     Record& record = records_.at(sequence->slot->value);
     const std::uint32_t useful = useful_tokens(*sequence);
     const bool is_resting = std::ranges::all_of(record.kinds, &Acceptance::is_paused);
