@@ -44,6 +44,7 @@ void add_global_flags(CLI::App& app, CommandLine& line) {
 void add_commands(CLI::App& app, CommandLine& line) {
   add_serve(app, line);
   add_run(app, line);
+  add_launch(app, line);
   add_import(app, line);
   add_list(app, line);
   add_show(app, line);

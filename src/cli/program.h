@@ -53,6 +53,7 @@ Result<EngineSetUp> engine_set_up(const CommandContext& context, std::stop_token
 void add_serve(CLI::App& app, CommandLine& line);
 void add_run(CLI::App& app, CommandLine& line);
 void add_import(CLI::App& app, CommandLine& line);
+void add_launch(CLI::App& app, CommandLine& line);
 void add_list(CLI::App& app, CommandLine& line);
 void add_show(CLI::App& app, CommandLine& line);
 void add_doctor(CLI::App& app, CommandLine& line);

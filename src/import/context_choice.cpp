@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "import/decoder_shape.h"
 #include "model/limits.h"
 
 namespace onnxlocal {

@@ -5,10 +5,11 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "import/decoder_shape.h"
 #include "import/rope_table.h"
 
 namespace onnxlocal {
+
+struct DecoderShape;
 
 /// A context window other than the source's own.
 struct ContextChoice {

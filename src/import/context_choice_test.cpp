@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "import/decoder_shape.h"
 #include "model/limits.h"
 
 namespace onnxlocal {

@@ -16,7 +16,7 @@ import unittest
 import support
 from support import GGUF, PROGRAM, run
 
-COMMANDS = ["serve", "run", "import", "list", "show", "doctor", "bench", "perplexity"]
+COMMANDS = ["serve", "run", "launch", "import", "list", "show", "doctor", "bench", "perplexity"]
 
 
 def examples(help_text):
@@ -29,10 +29,16 @@ class Help(unittest.TestCase):
         self.scratch = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.scratch)
         (self.scratch / GGUF.name).symlink_to(GGUF)
+        # A client that only says what it was asked; the real one runs in tests/clients.
+        client = self.scratch / "bin" / "claude"
+        client.parent.mkdir()
+        client.write_text('#!/bin/sh\necho "$@"\n')
+        client.chmod(0o755)
         (self.scratch / "text.txt").write_text("It was the best of times, it was the worst. " * 160)
 
     def run_example(self, line):
-        variables = support.environment(PATH=f"{PROGRAM.parent}:{os.environ['PATH']}")
+        path = f"{PROGRAM.parent}:{self.scratch}/bin:{os.environ['PATH']}"
+        variables = support.environment(PATH=path, ONNX_PROXY_PORT=str(support.free_port()))
         if " serve" in line:
             line = re.sub(r"( --port \d+)?$", " --port 0", line, count=1)
         process = subprocess.Popen(["bash", "-c", "exec " + line if "|" not in line else line],

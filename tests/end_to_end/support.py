@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +32,12 @@ def run(*arguments, text="", variables=None, folder=None):
     return subprocess.run([PROGRAM, *map(str, arguments)], input=text, capture_output=True, text=True,
                           timeout=WAIT_SECONDS_MAX, env=environment(**(variables or {})), cwd=folder,
                           check=False)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def wait_until(is_so, what):
