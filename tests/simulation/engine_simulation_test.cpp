@@ -1,8 +1,8 @@
 // A seeded simulation of the engine over the fake decoder.
 //
 // Each world is made from one seed: the decoder's and the engine's limits, who guesses tokens
-// ahead, the requests (with shared prefixes), when they come, which are cancelled, and which calls
-// of the decoders fail. The
+// ahead, the requests (with shared prefixes, live or batch, free or held to a constraint), when
+// they come, which are cancelled, how late masks are, and which calls of the decoders fail. The
 // engine's loop is driven step by step on this thread, so a seed gives the same run each time.
 // After every step the invariants hold; at the end every request has its one last event, and its
 // tokens are what the same request gets from an engine of its own (all of them, or the first ones
@@ -27,6 +27,7 @@
 #include "copy_request.h"
 #include "engine/loop.h"
 #include "event_recorder.h"
+#include "fake_constraint.h"
 #include "fake_decoder.h"
 
 namespace onnxlocal {
@@ -52,6 +53,7 @@ class Dice {
 
 struct Planned {
   SequenceRequest request;
+  std::optional<FakeConstraintOptions> constraint;
   std::uint32_t comes_at = 0;                    ///< Step.
   std::optional<std::uint32_t> cancelled_after;  ///< Steps after it came.
 };
@@ -62,10 +64,26 @@ struct World {
   std::vector<Planned> plan;
 };
 
+SequenceRequest request_of(const Planned& planned) {
+  SequenceRequest request = copy_of(planned.request);
+  if (planned.constraint)
+    request.constraint = std::make_unique<FakeConstraint>(*planned.constraint);
+  return request;
+}
+
 std::vector<TokenId> random_tokens(Dice& dice, std::uint32_t size) {
   std::vector<TokenId> tokens(size);
   for (TokenId& token : tokens) token = static_cast<TokenId>(dice.between(0, kVocabulary - 1));
   return tokens;
+}
+
+std::optional<FakeConstraintOptions> random_constraint(Dice& dice) {
+  if (!dice.one_in(3)) return std::nullopt;
+  FakeConstraintOptions options{.vocabulary_size = kVocabulary, .seed = dice.seed()};
+  if (dice.one_in(8)) options.nothing_after = dice.between(0, 20);
+  if (dice.one_in(8)) options.mask_fails_after = dice.between(0, 20);
+  if (dice.one_in(8)) options.commit_fails_after = dice.between(1, 20);
+  return options;
 }
 
 SamplingOptions random_sampling(Dice& dice) {
@@ -91,6 +109,23 @@ std::function<std::optional<TokenId>(std::span<const TokenId>)> repeating_text(
   };
 }
 
+Planned random_plan(Dice& dice, const std::vector<TokenId>& prefix) {
+  Planned planned;
+  auto& prompt = planned.request.prompt;
+  prompt.assign(prefix.begin(),
+                prefix.begin() + dice.between(0, static_cast<std::uint32_t>(prefix.size())));
+  for (const TokenId token : random_tokens(dice, dice.between(0, 6))) prompt.push_back(token);
+  planned.request.sampling = random_sampling(dice);
+  planned.request.tokens_max = dice.one_in(6) ? 32000 : dice.between(1, 40);
+  planned.request.use_prefix_cache = !dice.one_in(6);
+  planned.request.cache_scope = dice.one_in(3) ? "one" : "two";
+  if (dice.one_in(2)) planned.request.priority = Priority::kBatch;
+  planned.constraint = random_constraint(dice);
+  planned.comes_at = dice.between(0, 60);
+  if (dice.one_in(4)) planned.cancelled_after = dice.between(0, 30);
+  return planned;
+}
+
 World make_world(std::uint64_t seed) {
   Dice dice(seed);
   World world;
@@ -104,6 +139,7 @@ World make_world(std::uint64_t seed) {
                    .kv_bytes_per_token = 4};
   world.engine = {.chunk_tokens = dice.between(1, 64),
                   .queue_max = dice.between(0, 12),
+                  .batch_queue_max = dice.between(0, 12),
                   .kv_bytes_max = std::size_t{4} * context * dice.between(1, 5),
                   .prefix_cache_bytes_max = dice.one_in(5) ? 0 : dice.between(0, 4000),
                   .random_seed = seed};
@@ -121,30 +157,19 @@ World make_world(std::uint64_t seed) {
   for (int i = 0; i < 3; ++i) prefixes.push_back(random_tokens(dice, dice.between(0, context)));
   const std::uint32_t requests = dice.between(1, 25);
   for (std::uint32_t i = 0; i < requests; ++i) {
-    const auto& prefix = prefixes[dice.between(0, 2)];
-    Planned planned;
-    auto& prompt = planned.request.prompt;
-    prompt.assign(prefix.begin(),
-                  prefix.begin() + dice.between(0, static_cast<std::uint32_t>(prefix.size())));
-    for (const TokenId token : random_tokens(dice, dice.between(0, 6))) prompt.push_back(token);
-    planned.request.sampling = random_sampling(dice);
-    planned.request.tokens_max = dice.one_in(6) ? 32000 : dice.between(1, 40);
-    planned.request.use_prefix_cache = !dice.one_in(6);
-    planned.request.cache_scope = dice.one_in(3) ? "one" : "two";
-    planned.comes_at = dice.between(0, 60);
-    if (dice.one_in(4)) planned.cancelled_after = dice.between(0, 30);
-    world.plan.push_back(std::move(planned));
+    world.plan.push_back(random_plan(dice, prefixes[dice.between(0, 2)]));
   }
   return world;
 }
 
 /// What the request gets when it is alone, without a cache and without guesses.
-Recorded oracle(const World& world, SequenceRequest request) {
+Recorded oracle(const World& world, const Planned& planned) {
   EngineOptions options = world.engine;
   options.prefix_cache_bytes_max = 0;
-  EngineLoop loop(std::make_unique<FakeDecoder>(world.decoder), nullptr, options);
+  EngineLoop loop(std::make_unique<FakeDecoder>(world.decoder), nullptr, options, nullptr,
+                  masks_at_once());
   EventRecorder recorder;
-  EXPECT_TRUE(loop.submit(std::move(request), recorder.sink()));
+  EXPECT_TRUE(loop.submit(request_of(planned), recorder.sink()));
   while (loop.run_one_step()) {
   }
   return recorder.now();
@@ -155,8 +180,10 @@ class Simulation {
   explicit Simulation(std::uint64_t seed) : dice_(~seed), world_(make_world(seed)) {
     auto decoder = std::make_unique<FakeDecoder>(world_.decoder);
     decoder_ = decoder.get();
-    loop_ = std::make_unique<EngineLoop>(std::move(decoder), nullptr, world_.engine, drafter());
+    loop_ = std::make_unique<EngineLoop>(std::move(decoder), nullptr, world_.engine, drafter(),
+                                         masks_.dispatch());
     has_faults_ = dice_.one_in(2);
+    steps_per_mask_ = dice_.between(0, 6);
   }
 
   void run() {
@@ -170,23 +197,22 @@ class Simulation {
         if (live.cancel_at == step) loop_->cancel(live.id);
       }
       if (has_faults_) inject_faults();
-      ran_ = loop_->run_one_step();
-      check_step();
+      run_step();
       if (::testing::Test::HasFailure()) return;
     }
     for (int step = 0; ran_; ++step) {
       ASSERT_LT(step, 100000) << "the engine does not come to rest";
-      ran_ = loop_->run_one_step();
-      check_step();
+      run_step();
       if (::testing::Test::HasFailure()) return;
     }
     check_end();
   }
+  EngineStatus status() const { return loop_->status(); }
 
  private:
   struct Live {
     SequenceId id;
-    SequenceRequest request;
+    const Planned* planned = nullptr;
     EventRecorder recorder;
     std::optional<std::uint32_t> cancel_at;
   };
@@ -206,15 +232,27 @@ class Simulation {
     return *std::move(made);
   }
 
+  void run_step() {
+    ran_ = loop_->run_one_step();
+    check_step();
+    // Where nothing else runs, a mask is what the engine waits for.
+    bool must_come = !ran_;
+    while (masks_.waiting() > 0 &&
+           (must_come || steps_per_mask_ == 0 || dice_.one_in(steps_per_mask_))) {
+      masks_.run_one();
+      must_come = false;
+      ran_ = true;
+    }
+  }
+
   void submit(const Planned& planned, std::uint32_t step) {
     EventRecorder recorder;
-    const auto id = loop_->submit(copy_of(planned.request), recorder.sink());
+    const auto id = loop_->submit(request_of(planned), recorder.sink());
     if (!id) {
       check_refusal(planned.request, id.error());
       return;
     }
-    Live live{
-        .id = *id, .request = copy_of(planned.request), .recorder = recorder, .cancel_at = {}};
+    Live live{.id = *id, .planned = &planned, .recorder = recorder, .cancel_at = {}};
     if (planned.cancelled_after) {
       live.cancel_at = step + *planned.cancelled_after;
       last_step_ = std::max(last_step_, *live.cancel_at);
@@ -233,8 +271,14 @@ class Simulation {
             std::size_t{world_.decoder.pool_blocks} * world_.decoder.block_tokens;
         if (pool > 0 && request.prompt.size() >= pool) break;
         std::size_t unfinished = 0;
-        for (const Live& live : live_) unfinished += live.recorder.now().has_ended() ? 0 : 1;
-        EXPECT_EQ(unfinished, world_.decoder.slots + world_.engine.queue_max);
+        for (const Live& live : live_) {
+          const bool is_of_kind = live.planned->request.priority == request.priority;
+          unfinished += is_of_kind && !live.recorder.now().has_ended() ? 1 : 0;
+        }
+        const bool is_batch = request.priority == Priority::kBatch;
+        const auto& engine = world_.engine;
+        EXPECT_EQ(unfinished,
+                  world_.decoder.slots + (is_batch ? engine.batch_queue_max : engine.queue_max));
         break;
       }
       default: ADD_FAILURE() << describe(error);
@@ -276,29 +320,45 @@ class Simulation {
     const Recorded got = live.recorder.now();
     EXPECT_EQ(got.violations, std::vector<std::string>{});
     ASSERT_TRUE(got.has_ended()) << "sequence " << live.id.value << " never ended";
-    const Recorded alone = oracle(world_, copy_of(live.request));
+    const Recorded alone = oracle(world_, *live.planned);
     if (got.started) {
-      EXPECT_EQ(got.started->prompt_tokens(), live.request.prompt.size());
+      EXPECT_EQ(got.started->prompt_tokens(), live.planned->request.prompt.size());
     }
     if (got.failed) {
-      const bool may_fail = got.failed->code == ErrorCode::kInternal && has_faults_;
-      const bool may_cancel = got.failed->code == ErrorCode::kCancelled && live.cancel_at;
-      EXPECT_TRUE(may_fail || may_cancel) << describe(*got.failed);
-      ASSERT_LE(got.tokens.size(), alone.tokens.size());
-      EXPECT_TRUE(std::equal(got.tokens.begin(), got.tokens.end(), alone.tokens.begin()));
+      check_failure(live, got, alone);
       return;
     }
+    ASSERT_TRUE(alone.finished) << "sequence " << live.id.value << " fails alone";
     EXPECT_EQ(got.tokens, alone.tokens);
     EXPECT_EQ(got.finished->reason, alone.finished->reason);
     EXPECT_EQ(got.finished->usage.output_tokens, alone.finished->usage.output_tokens);
+    EXPECT_EQ(got.finished->usage.prompt_tokens(), live.planned->request.prompt.size());
     for (std::size_t i = 0; i < std::min(got.reports.size(), alone.reports.size()); ++i) {
       EXPECT_EQ(got.reports[i].chosen, alone.reports[i].chosen);
       EXPECT_EQ(got.reports[i].alternatives, alone.reports[i].alternatives);
     }
   }
 
+  /// Cancelled, or hit by a fault, somewhere on its way; or its constraint ends it where it always
+  /// does.
+  void check_failure(const Live& live, const Recorded& got, const Recorded& alone) const {
+    const bool may_cancel = got.failed->code == ErrorCode::kCancelled && live.cancel_at;
+    const bool is_fault = has_faults_ && got.failed->code == ErrorCode::kInternal &&
+                          got.failed->message == "the fake decoder was told to fail";
+    if (may_cancel || is_fault) {
+      ASSERT_LE(got.tokens.size(), alone.tokens.size());
+      EXPECT_TRUE(std::equal(got.tokens.begin(), got.tokens.end(), alone.tokens.begin()));
+      return;
+    }
+    ASSERT_TRUE(alone.failed) << describe(*got.failed);
+    EXPECT_EQ(got.failed->message, alone.failed->message);
+    EXPECT_EQ(got.tokens, alone.tokens);
+  }
+
   Dice dice_;
   World world_;
+  ManualMasks masks_;
+  std::uint32_t steps_per_mask_ = 0;  ///< About; 0: they are there before the next step.
   FakeDecoder* decoder_ = nullptr;
   FakeDecoder* draft_decoder_ = nullptr;
   std::unique_ptr<EngineLoop> loop_;
@@ -308,15 +368,27 @@ class Simulation {
   bool ran_ = false;
 };
 
-void run_seed(std::uint64_t seed) {
+/// What happened in all worlds together: a simulation in which it never does tests nothing.
+struct Tally {
+  std::uint64_t worlds = 0;
+  std::uint64_t preemptions = 0;
+  std::uint64_t masks_late = 0;
+};
+
+void run_seed(std::uint64_t seed, Tally& tally) {
   SCOPED_TRACE(fmt::format("again: ONNX_LOCAL_SIMULATION_SEED={}", seed));
-  Simulation(seed).run();
+  Simulation simulation(seed);
+  simulation.run();
+  ++tally.worlds;
+  tally.preemptions += simulation.status().preemptions;
+  tally.masks_late += simulation.status().masks_late;
 }
 
 TEST(EngineSimulation, GivesEachRequestWhatItGetsAlone) {
   spdlog::set_level(spdlog::level::off);  // The faults are ours.
+  Tally tally;
   if (const auto seed = environment_variable("ONNX_LOCAL_SIMULATION_SEED")) {
-    run_seed(std::strtoull(seed->c_str(), nullptr, 10));
+    run_seed(std::strtoull(seed->c_str(), nullptr, 10), tally);
     return;
   }
   const auto seconds = environment_variable("ONNX_LOCAL_SIMULATION_SECONDS");
@@ -325,12 +397,15 @@ TEST(EngineSimulation, GivesEachRequestWhatItGetsAlone) {
   // CI runs the same worlds each time; a long run is for new ones.
   std::uint64_t seed = seconds ? std::random_device{}() : 1;
   const auto begin = std::chrono::steady_clock::now();
-  std::uint64_t worlds = 0;
-  for (; std::chrono::steady_clock::now() - begin < limit && !HasFailure(); ++worlds) {
-    run_seed(seed++);
+  while (std::chrono::steady_clock::now() - begin < limit && !HasFailure()) {
+    run_seed(seed++, tally);
   }
-  RecordProperty("worlds", std::to_string(worlds));
-  EXPECT_GT(worlds, 0U);
+  RecordProperty("worlds", std::to_string(tally.worlds));
+  RecordProperty("preemptions", std::to_string(tally.preemptions));
+  RecordProperty("masks_late", std::to_string(tally.masks_late));
+  EXPECT_GT(tally.worlds, 0U);
+  EXPECT_GT(tally.preemptions, 0U);
+  EXPECT_GT(tally.masks_late, 0U);
 }
 
 }  // namespace
