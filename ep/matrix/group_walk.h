@@ -21,6 +21,7 @@ struct GroupView {
 /// What stays the same for all groups of a product.
 struct ProductShape {
   std::size_t blocks;        ///< Of 32 columns.
+  std::size_t terms;         ///< Of the activations: records for each block.
   std::size_t quants_bytes;  ///< Of a group, as the next.
   std::size_t scales_bytes;
   unsigned scale_shift;  ///< A block of 32 has the scale block >> scale_shift.
@@ -78,6 +79,7 @@ void walk_groups(const PackedMatrix& matrix, const QuantizedRows& x, std::size_t
   const std::size_t blocks = (std::size_t{format.columns} + kBlockColumns - 1) / kBlockColumns;
   const std::size_t group_bytes = format.group_bytes();
   const ProductShape shape{.blocks = blocks,
+                           .terms = x.terms,
                            .quants_bytes = format.quants_bytes(),
                            .scales_bytes = format.scales_bytes(),
                            .scale_shift = static_cast<unsigned>(__builtin_ctz(format.block)) - 5U,
@@ -101,7 +103,7 @@ void walk_groups(const PackedMatrix& matrix, const QuantizedRows& x, std::size_t
                     .zeros = packed + shape.quants_bytes + shape.scales_bytes},
           .ahead =
               is_last ? ahead : ReadAhead{.first = end, .end = end, .next = nullptr, .step = 0},
-          .rows = x.data + tile_offset(row, blocks),
+          .rows = x.data + tile_offset(row, x.records()),
           .output = {
               .out = output.out.data + row * output.out.stride + (column - output.first_column),
               .stride = output.out.stride,

@@ -95,9 +95,10 @@ struct Kernels128 {
     unroll<4>([&](auto q) ONNXLOCAL_INLINE {
       unroll<kCount>([&](auto i) ONNXLOCAL_INLINE { sums[q][i] = vdupq_n_f32(0); });
     });
-    for (std::size_t block = 0; block < shape.blocks; ++block) {
+    for (std::size_t term = 0; term < shape.blocks * shape.terms; ++term) {
+      const std::size_t block = shape.terms == 1 ? term : term / shape.terms;
       const std::size_t index = block >> shape.scale_shift;
-      const RecordView<const std::byte> view{.data = task.rows + block * kRows * kRecordBytesPerRow,
+      const RecordView<const std::byte> view{.data = task.rows + term * kRows * kRecordBytesPerRow,
                                              .height = kRows};
       int32x4_t x_sums[kCount];
       unroll<kCount>([&](auto i) ONNXLOCAL_INLINE {

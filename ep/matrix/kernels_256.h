@@ -144,8 +144,6 @@ struct Kernels256 {
     for (std::size_t block = 0; block < shape.blocks; ++block) {
       if (is_first) fetch_ahead(task.ahead, block);
       const std::size_t index = block >> shape.scale_shift;
-      const RecordView<const std::byte> view{.data = task.rows + block * kRows * kRecordBytesPerRow,
-                                             .height = kRows};
       unroll<kHalves>([&](auto h) ONNXLOCAL_INLINE {
         const int at = half + h;
         __m256i weights[8];
@@ -159,19 +157,24 @@ struct Kernels256 {
         } else if constexpr (kZeros == ZeroPoints::kMinimum) {
           minima = load_numbers(task.group.zeros, index, at, shape.has_half_scales);
         }
-        unroll<kCount>([&](auto i) ONNXLOCAL_INLINE {
-          const int row = first + i;
-          const __m256i dot = _mm256_add_epi32(
-              correction<kBits, kZeros>(view, row, zeros),
-              Dot::template block<kBits>(weights, view.values(static_cast<std::size_t>(row))));
-          const __m256 product =
-              _mm256_mul_ps(_mm256_cvtepi32_ps(dot), broadcast_float(view.scales() + 4 * row));
-          __m256& sum = sums[h * kCount + i];
-          sum = _mm256_fmadd_ps(product, scales, sum);
-          if constexpr (kZeros == ZeroPoints::kMinimum) {
-            sum = _mm256_fmadd_ps(minima, broadcast_float(view.scaled_sums() + 4 * row), sum);
-          }
-        });
+        const std::byte* record = task.rows + block * shape.terms * kRows * kRecordBytesPerRow;
+        for (std::size_t term = 0; term < shape.terms; ++term) {
+          const RecordView<const std::byte> view{.data = record, .height = kRows};
+          record += kRows * kRecordBytesPerRow;
+          unroll<kCount>([&](auto i) ONNXLOCAL_INLINE {
+            const int row = first + i;
+            const __m256i dot = _mm256_add_epi32(
+                correction<kBits, kZeros>(view, row, zeros),
+                Dot::template block<kBits>(weights, view.values(static_cast<std::size_t>(row))));
+            const __m256 product =
+                _mm256_mul_ps(_mm256_cvtepi32_ps(dot), broadcast_float(view.scales() + 4 * row));
+            __m256& sum = sums[h * kCount + i];
+            sum = _mm256_fmadd_ps(product, scales, sum);
+            if constexpr (kZeros == ZeroPoints::kMinimum) {
+              sum = _mm256_fmadd_ps(minima, broadcast_float(view.scaled_sums() + 4 * row), sum);
+            }
+          });
+        }
       });
     }
     unroll<kHalves>([&](auto h) ONNXLOCAL_INLINE {

@@ -123,9 +123,9 @@ struct Avx512 {
     const ProductShape& shape = task.shape;
     __m512 sums[kRows];
     unroll<kRows>([&](auto i) ONNXLOCAL_INLINE { sums[i] = _mm512_setzero_ps(); });
+    const std::byte* record = task.rows;
     for (std::size_t block = 0; block < shape.blocks; ++block) {
       fetch_ahead(task.ahead, block);
-      const std::byte* record = task.rows + block * kRows * kRecordBytesPerRow;
       __m512i weights[8];
       load_weights<kBits>(task.group.quants + block * 64 * kBits, weights);
       const std::size_t index = block >> shape.scale_shift;
@@ -141,26 +141,37 @@ struct Avx512 {
       } else if constexpr (kZeros == ZeroPoints::kMinimum) {
         minima = load_numbers(task.group.zeros, index, shape.has_half_scales);
       }
-      const RecordView<const std::byte> view{.data = record, .height = kRows};
-      // Eight rows at once hide the latency of vpdpbusd; all sums still stay in registers.
-      constexpr int kAtOnce = kRows % 8 == 0 ? 8 : kRows == 12 ? 6 : kRows;
-      unroll<kRows / kAtOnce>([&](auto part) ONNXLOCAL_INLINE {
-        constexpr int kFirst = part * kAtOnce;
-        __m512i dots[kAtOnce];
-        dot_rows<kBits, kZeros, kRows, kFirst, kAtOnce>(record, weights, negative_zeros, dots);
-        unroll<kAtOnce>([&](auto i) ONNXLOCAL_INLINE {
-          constexpr int kRow = kFirst + i;
-          const __m512 product =
-              _mm512_mul_ps(_mm512_cvtepi32_ps(dots[i]), broadcast_float(view.scales() + 4 * kRow));
-          sums[kRow] = _mm512_fmadd_ps(product, scales, sums[kRow]);
-          if constexpr (kZeros == ZeroPoints::kMinimum) {
-            sums[kRow] =
-                _mm512_fmadd_ps(minima, broadcast_float(view.scaled_sums() + 4 * kRow), sums[kRow]);
-          }
-        });
-      });
+      for (std::size_t term = 0; term < shape.terms; ++term) {
+        add_record<kBits, kZeros, kRows>({.data = record, .height = kRows}, weights, scales,
+                                         negative_zeros, minima, sums);
+        record += kRows * kRecordBytesPerRow;
+      }
     }
     store<kRows>(task.output, sums);
+  }
+
+  template <int kBits, ZeroPoints kZeros, int kRows>
+  ONNXLOCAL_INLINE static void add_record(const RecordView<const std::byte>& view,
+                                          const __m512i (&weights)[8], __m512 scales,
+                                          __m512i negative_zeros, __m512 minima,
+                                          __m512 (&sums)[kRows]) {
+    // Eight rows at once hide the latency of vpdpbusd; all sums still stay in registers.
+    constexpr int kAtOnce = kRows % 8 == 0 ? 8 : kRows == 12 ? 6 : kRows;
+    unroll<kRows / kAtOnce>([&](auto part) ONNXLOCAL_INLINE {
+      constexpr int kFirst = part * kAtOnce;
+      __m512i dots[kAtOnce];
+      dot_rows<kBits, kZeros, kRows, kFirst, kAtOnce>(view.data, weights, negative_zeros, dots);
+      unroll<kAtOnce>([&](auto i) ONNXLOCAL_INLINE {
+        constexpr int kRow = kFirst + i;
+        const __m512 product =
+            _mm512_mul_ps(_mm512_cvtepi32_ps(dots[i]), broadcast_float(view.scales() + 4 * kRow));
+        sums[kRow] = _mm512_fmadd_ps(product, scales, sums[kRow]);
+        if constexpr (kZeros == ZeroPoints::kMinimum) {
+          sums[kRow] =
+              _mm512_fmadd_ps(minima, broadcast_float(view.scaled_sums() + 4 * kRow), sums[kRow]);
+        }
+      });
+    });
   }
 
   template <int kRows>

@@ -76,9 +76,10 @@ struct Portable {
                         std::size_t height) {
     const ProductShape& shape = task.shape;
     float sum = 0;
-    for (std::size_t block = 0; block < shape.blocks; ++block) {
+    for (std::size_t term = 0; term < shape.blocks * shape.terms; ++term) {
+      const std::size_t block = term / shape.terms;
       const RecordView<const std::byte> record{
-          .data = task.rows + block * height * kRecordBytesPerRow, .height = height};
+          .data = task.rows + term * height * kRecordBytesPerRow, .height = height};
       const std::size_t index = (block >> shape.scale_shift) * MatrixFormat::kGroupRows + lane;
       std::int32_t product =
           dot<kBits>(task.group.quants + block * 64 * kBits, lane, record.values(row));

@@ -54,7 +54,7 @@ struct Plan {
 /// `read_bytes`: of packed weights for each group.
 Plan make_plan(const Parallel& parallel, const QuantizedRows& x, std::size_t groups,
                std::size_t read_bytes) {
-  const std::size_t row_bytes = x.blocks() * kRecordBytesPerRow;
+  const std::size_t row_bytes = x.records() * kRecordBytesPerRow;
   const std::size_t tiles = divide_up(x.rows, kTileRows);
   const std::size_t fitting = std::clamp<std::size_t>(kRowBlockBytes / (row_bytes * kTileRows), 1,
                                                       kRowBlockMax / kTileRows);
@@ -86,7 +86,7 @@ Part part_of(const Plan& plan, std::size_t task, std::size_t groups, const Quant
   Part part{
       .x = x, .output = output, .first = first, .last = std::min(first + plan.groups, groups)};
   part.x.rows = std::min(plan.rows, x.rows - row);
-  part.x.data = x.data + tile_offset(row, x.blocks());
+  part.x.data = x.data + tile_offset(row, x.records());
   part.output.out.data = output.out.row(row);
   return part;
 }
@@ -128,15 +128,15 @@ void multiply_gated_groups(const GatedProduct& product, const Part& part, std::s
 
 }  // namespace
 
-std::size_t quantized_rows_bytes(std::size_t rows, std::size_t columns) {
+std::size_t quantized_rows_bytes(std::size_t rows, std::size_t columns, std::size_t terms) {
   const std::size_t padded =
       rows == 0 ? 0 : (rows - 1) / kTileRows * kTileRows + height_at(rows, rows - 1);
-  return divide_up(columns, kBlockColumns) * padded * kRecordBytesPerRow;
+  return divide_up(columns, kBlockColumns) * terms * padded * kRecordBytesPerRow;
 }
 
 QuantizedRows quantized_rows_over(std::span<std::byte> memory, std::size_t rows,
-                                  std::size_t columns) {
-  return {.rows = rows, .columns = columns, .data = memory.data()};
+                                  std::size_t columns, std::size_t terms) {
+  return {.rows = rows, .columns = columns, .terms = terms, .data = memory.data()};
 }
 
 const MatrixKernels& matrix_kernels(InstructionSet set) {

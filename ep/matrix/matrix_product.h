@@ -12,17 +12,21 @@
 namespace onnxlocal::ep {
 
 /// Rows of activations in 8 bits, made once and multiplied with every matrix that takes them:
-/// blocks of 32 columns, symmetric, scale = max|x| / 127, rounded to nearest even. Borrowed memory
-/// of `quantized_rows_bytes`, 64-byte aligned. Its layout is the kernels' own: row_tiles.h.
+/// blocks of 32 columns, symmetric, scale = max|x| / 127, rounded to nearest even. A second term is
+/// what the first one left, rounded in the same way: products then take twice the dot products and
+/// are as good as with 16 bits. Borrowed memory of `quantized_rows_bytes`, 64-byte aligned. Its
+/// layout is the kernels' own: row_tiles.h.
 struct QuantizedRows {
   std::size_t rows = 0;
   std::size_t columns = 0;  ///< As given; filled up with zeros to whole blocks.
+  std::size_t terms = 1;    ///< 1 or 2.
   std::byte* data = nullptr;
   std::size_t blocks() const { return (columns + 31) / 32; }
+  std::size_t records() const { return blocks() * terms; }
 };
-std::size_t quantized_rows_bytes(std::size_t rows, std::size_t columns);
+std::size_t quantized_rows_bytes(std::size_t rows, std::size_t columns, std::size_t terms = 1);
 QuantizedRows quantized_rows_over(std::span<std::byte> memory, std::size_t rows,
-                                  std::size_t columns);
+                                  std::size_t columns, std::size_t terms = 1);
 
 /// What happens to a product's results while they are in registers or cache.
 struct ProductOutput {
@@ -34,8 +38,8 @@ struct ProductOutput {
 };
 
 /// Products for one instruction set. A result depends on its row of activations and its row of the
-/// matrix alone, and is summed over blocks of 32 columns in ascending order: however many rows are
-/// multiplied at once, the bits are the same.
+/// matrix alone, and is summed over blocks of 32 columns in ascending order (and a block's terms):
+/// however many rows are multiplied at once, the bits are the same.
 class MatrixKernels {
  public:
   virtual ~MatrixKernels() = default;

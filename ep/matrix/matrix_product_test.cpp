@@ -362,6 +362,53 @@ TEST_P(MatrixProduct, ActivationsAreTheSameForEverySet) {
   EXPECT_TRUE(std::ranges::equal(expected.span(), found.span()));
 }
 
+TEST_P(MatrixProduct, SecondTermsAreTheSameForEverySet) {
+  std::vector<float> x = random_rows(7, 333);
+  x[40] = kNan;
+  x[400] = kInfinity;
+  for (std::size_t i = 666; i < 999; ++i) x[i] *= 1e-37F;
+  const AlignedBytes expected(quantized_rows_bytes(7, 333, 2));
+  const AlignedBytes found(quantized_rows_bytes(7, 333, 2));
+  const QuantizedRows in_plain = quantized_rows_over(expected.span(), 7, 333, 2);
+  const QuantizedRows in_set = quantized_rows_over(found.span(), 7, 333, 2);
+  const MatrixKernels& plain = matrix_kernels(InstructionSet::kPortable);
+  for (std::size_t row = 0; row < 7; ++row) {
+    plain.quantize_row(x.data() + row * 333, row, in_plain);
+    kernels().quantize_row(x.data() + row * 333, row, in_set);
+  }
+  EXPECT_TRUE(std::ranges::equal(expected.span(), found.span()));
+}
+
+TEST_P(MatrixProduct, TwoTermsAreAsGoodAsSixteenBits) {
+  for (const MatrixSpec& spec : all_formats(37, 333)) {
+    const TestMatrix matrix(spec);
+    const Packed packed(matrix);
+    for (const std::size_t rows : {1U, 5U, 23U}) {
+      const std::vector<float> x = random_rows(rows, spec.columns);
+      BackwardsParallel parallel(2);
+      const AlignedBytes memory(quantized_rows_bytes(rows, spec.columns, 2));
+      const QuantizedRows quantized = quantized_rows_over(memory.span(), rows, spec.columns, 2);
+      quantize_rows(kernels(), parallel, ConstRows(x.data(), spec.columns), quantized);
+      std::vector<float> out(rows * spec.rows, kNan);
+      ProductOutput output;
+      output.out = Rows{.data = out.data(), .stride = spec.rows};
+      multiply(kernels(), parallel, packed.view(), quantized, output);
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        const std::size_t row = i / spec.rows;
+        const std::size_t n = i % spec.rows;
+        double sum = 0;
+        double magnitude = 0;
+        for (std::size_t k = 0; k < spec.columns; ++k) {
+          const double value = x[row * spec.columns + k];
+          sum += value * matrix.weights[n * spec.columns + k];
+          magnitude += std::abs(value) * matrix.magnitudes[n * spec.columns + k];
+        }
+        ASSERT_NEAR(out[i], sum, 2e-5 * magnitude) << describe(spec);
+      }
+    }
+  }
+}
+
 TEST_P(MatrixProduct, TheSetThatWasAskedForIsUsed) { EXPECT_EQ(kernels().set(), GetParam()); }
 
 TEST_P(MatrixProduct, RandomShapesAgreeWithPlainCode) {

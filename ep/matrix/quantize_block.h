@@ -44,6 +44,15 @@ struct BlockSink {
   }
 };
 
+/// What is left of a block's values when its 8-bit ones are taken away.
+static inline void take_away(const float* x, const BlockSink& sink, float* rest) {
+  float scale = 0;
+  std::memcpy(&scale, sink.record.scales() + 4 * sink.row, 4);
+  for (std::size_t i = 0; i < kBlockColumns; ++i) {
+    rest[i] = x[i] - scale * static_cast<float>(sink.values[i]);
+  }
+}
+
 /// Blocks [first, last) of a row: where a kernel's quantize_blocks goes.
 struct QuantizeTask {
   const float* x;
@@ -57,27 +66,32 @@ struct QuantizeTask {
 template <class Quantize>
 static inline void quantize_with(const QuantizeTask& task, Quantize quantize) {
   const QuantizedRows& out = task.out;
-  const RowPlace place =
-      place_of(out.data, out.rows, (out.columns + kBlockColumns - 1) / kBlockColumns, task.row);
+  const RowPlace place = place_of(out.data, out.rows, out.records(), task.row);
+  const std::size_t record_bytes = place.height * kRecordBytesPerRow;
   for (std::size_t block = task.first; block < task.last; ++block) {
-    const RecordView<std::byte> record{
-        .data = place.record + block * place.height * kRecordBytesPerRow, .height = place.height};
-    const auto sink = [&](std::size_t at) {
-      return BlockSink{
-          .values = reinterpret_cast<std::int8_t*>(record.values(at)), .record = record, .row = at};
-    };
     const float* x = task.x + block * kBlockColumns;
+    float rest[kBlockColumns] = {};
     const std::size_t left = out.columns - block * kBlockColumns;
-    if (left >= kBlockColumns) {
-      quantize(x, sink(place.row));
-    } else {
-      float tail[kBlockColumns] = {};
-      std::memcpy(tail, x, left * sizeof(float));
-      quantize(tail, sink(place.row));
+    if (left < kBlockColumns) {
+      std::memcpy(rest, x, left * sizeof(float));
+      x = rest;
     }
-    for (std::size_t fill = place.row + 1; place.is_last && fill < place.height; ++fill) {
-      std::memset(record.values(fill), 0, kBlockColumns);
-      sink(fill).finish(0, 0);
+    for (std::size_t term = 0; term < out.terms; ++term) {
+      std::byte* at = place.record + (block * out.terms + term) * record_bytes;
+      const RecordView<std::byte> record{.data = at, .height = place.height};
+      const auto sink = [&](std::size_t row) {
+        return BlockSink{.values = reinterpret_cast<std::int8_t*>(record.values(row)),
+                         .record = record,
+                         .row = row};
+      };
+      quantize(x, sink(place.row));
+      for (std::size_t fill = place.row + 1; place.is_last && fill < place.height; ++fill) {
+        std::memset(record.values(fill), 0, kBlockColumns);
+        sink(fill).finish(0, 0);
+      }
+      if (term + 1 == out.terms) break;
+      take_away(x, sink(place.row), rest);
+      x = rest;
     }
   }
 }

@@ -7,7 +7,7 @@ namespace onnxlocal::ep {
 
 // How QuantizedRows lie in memory: in tiles of 16 rows, each one sequential read for a kernel. The
 // last tile has as many rows as are left, filled up to a height that kernels are made for. A tile
-// is a record for each block of 32 columns:
+// is a record for each term of each block of 32 columns:
 //   int8   values[height][32]
 //   float  scales[height]
 //   float  scaled_sums[height]   scale * sum of the block's values
@@ -34,8 +34,8 @@ static inline std::size_t height_at(std::size_t rows, std::size_t row) {
 }
 
 /// Where the tile that begins with row `first` (a multiple of 16) lies.
-static inline std::size_t tile_offset(std::size_t first, std::size_t blocks) {
-  return first * blocks * kRecordBytesPerRow;
+static inline std::size_t tile_offset(std::size_t first, std::size_t records) {
+  return first * records * kRecordBytesPerRow;
 }
 
 /// One row's place in its tile.
@@ -46,9 +46,9 @@ struct RowPlace {
   bool is_last;        ///< The rows behind it in the tile are there to fill it.
 };
 
-static inline RowPlace place_of(std::byte* data, std::size_t rows, std::size_t blocks,
+static inline RowPlace place_of(std::byte* data, std::size_t rows, std::size_t records,
                                 std::size_t row) {
-  return {.record = data + tile_offset(row / kTileRows * kTileRows, blocks),
+  return {.record = data + tile_offset(row / kTileRows * kTileRows, records),
           .height = height_at(rows, row),
           .row = row % kTileRows,
           .is_last = row + 1 == rows};

@@ -43,9 +43,10 @@ PackedMatrix part_of(const PackedMatrix& matrix, std::uint32_t first, std::uint3
 
 QuantizedRows Executor::quantized_at(const View& view) const {
   const auto rows = rows_of(view);
-  const std::span memory(buffers_[static_cast<std::size_t>(view.buffer)],
-                         quantized_rows_bytes(rows, view.width));
-  return quantized_rows_over(memory, rows, view.width);
+  const auto buffer = static_cast<std::size_t>(view.buffer);
+  const std::size_t terms = program_.buffers[buffer].terms;
+  const std::span memory(buffers_[buffer], quantized_rows_bytes(rows, view.width, terms));
+  return quantized_rows_over(memory, rows, view.width, terms);
 }
 
 Executor::Problem Executor::embed(const Instruction& instruction) {

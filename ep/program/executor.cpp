@@ -135,8 +135,9 @@ Executor::Problem Executor::place_buffers() {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const auto rows = spaces_[static_cast<std::size_t>(slots_[i].space)].rows;
     slot_offsets_[i] = bytes;
-    const std::size_t wanted = slots_[i].is_quantized ? quantized_rows_bytes(rows, slots_[i].width)
-                                                      : rows * slots_[i].width * sizeof(float);
+    const std::size_t wanted = slots_[i].terms > 0
+                                   ? quantized_rows_bytes(rows, slots_[i].width, slots_[i].terms)
+                                   : rows * slots_[i].width * sizeof(float);
     bytes += (wanted + 63) / 64 * 64;
   }
   auto* memory = scratch_.ensure(bytes);

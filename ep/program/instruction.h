@@ -40,9 +40,9 @@ struct Space {
 struct Buffer {
   std::uint32_t width = 0;
   Index space = kNone;
-  bool is_quantized = false;
-  Index output = kNone;  ///< The run's output that this memory is, if any.
-  Index slot = kNone;    ///< Which piece of the scratch it takes (plan.h).
+  std::uint8_t terms = 0;  ///< Of activations in 8 bits (QuantizedRows); 0 for floats.
+  Index output = kNone;    ///< The run's output that this memory is, if any.
+  Index slot = kNone;      ///< Which piece of the scratch it takes (plan.h).
 };
 
 /// Columns [offset, offset + width) of a buffer.

@@ -56,7 +56,7 @@ Index Lowering::matrix(MatrixConstants constants) {
 View Lowering::quantized(const RowValue& x) {
   const auto found = std::ranges::find(quantized_, x.view, &Quantized::view);
   if (found != quantized_.end()) return found->quantized;
-  program_.buffers.push_back({.width = x.view.width, .space = x.space, .is_quantized = true});
+  program_.buffers.push_back({.width = x.view.width, .space = x.space, .terms = 1});
   const View made{.buffer = static_cast<Index>(program_.buffers.size() - 1),
                   .offset = 0,
                   .width = x.view.width};

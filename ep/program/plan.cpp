@@ -66,7 +66,7 @@ std::string plan_buffers(Program& program, std::vector<Slot>& slots) {
     };
     for (std::size_t i = 0; i < slots.size(); ++i) {
       const auto slot = static_cast<Index>(i);
-      if (slots[i].space != buffer.space || slots[i].is_quantized != buffer.is_quantized ||
+      if (slots[i].space != buffer.space || slots[i].terms != buffer.terms ||
           free_from[i] > lives[index].first) {
         continue;
       }
@@ -74,7 +74,7 @@ std::string plan_buffers(Program& program, std::vector<Slot>& slots) {
     }
     if (best == kNone) {
       best = static_cast<Index>(slots.size());
-      slots.push_back({.space = buffer.space, .width = 0, .is_quantized = buffer.is_quantized});
+      slots.push_back({.space = buffer.space, .width = 0, .terms = buffer.terms});
       free_from.push_back(0);
     }
     auto& slot = slots[static_cast<std::size_t>(best)];

@@ -12,7 +12,7 @@ namespace onnxlocal::ep {
 struct Slot {
   Index space = kNone;
   std::uint32_t width = 0;  ///< The largest of its buffers.
-  bool is_quantized = false;
+  std::uint8_t terms = 0;   ///< As `Buffer::terms`.
 };
 
 /// Gives every buffer its slot (Buffer::slot; buffers that are an output have none): two buffers

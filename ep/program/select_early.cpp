@@ -109,7 +109,7 @@ class Selecting {
     for (std::size_t i = 0; i < is_early_.size(); ++i) {
       if (!is_early_[i]) continue;
       for (const auto& view : read_by(program_.instructions[i])) {
-        if (view && !is_wanted_[slot(view)] && program_.buffers[slot(view)].is_quantized) {
+        if (view && !is_wanted_[slot(view)] && program_.buffers[slot(view)].terms != 0) {
           return true;
         }
       }
