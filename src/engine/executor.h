@@ -27,7 +27,8 @@ namespace onnxlocal {
 ///  - Live sequences are admitted before batch ones, each kind in the order it came; nobody
 ///    overtakes the first that waits.
 ///  - Each running sequence owns one slot, which holds exactly `position` of its tokens.
-///  - What a sequence gets does not depend on when its masks come, or whether it was preempted.
+///  - What a sequence gets does not depend on when its masks come, nor on preemption where the
+///    decoder gives the same bits for a token alone and in a chunk (our own provider does).
 ///  - What running sequences may come to in bytes is within the budget, and where slots share one
 ///    memory, what they may still take of it is free.
 class Executor {
