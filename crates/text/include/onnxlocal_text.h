@@ -50,8 +50,8 @@ typedef struct onnxlocal_tokens {
   size_t size;
 } onnxlocal_tokens;
 
-/* kind: 0 text, 1 thinking, 2 a call (`text` is its input, JSON), 3 a result. `id` and `name` are of
- * the call and its tool. */
+/* kind: 0 text, 1 thinking, 2 a call (`text` is its input, JSON), 3 a result. `id` and `name` are
+ * of the call and its tool. */
 typedef struct onnxlocal_block {
   int32_t kind;
   onnxlocal_slice text;
@@ -171,6 +171,11 @@ int32_t onnxlocal_matcher_mask(onnxlocal_matcher* matcher, uint32_t* words, char
 int32_t onnxlocal_matcher_commit(onnxlocal_matcher* matcher, uint32_t token, char** error);
 int32_t onnxlocal_matcher_rollback(onnxlocal_matcher* matcher, uint32_t count, char** error);
 bool onnxlocal_matcher_is_accepting(onnxlocal_matcher* matcher);
+
+/* JSON schema: whether a grammar can enforce it; the part that one can; whether JSON satisfies it. */
+int32_t onnxlocal_schema_check(onnxlocal_slice schema, char** error);
+int32_t onnxlocal_schema_relax(onnxlocal_slice schema, onnxlocal_text* relaxed, char** error);
+int32_t onnxlocal_schema_validate(onnxlocal_slice schema, onnxlocal_slice instance, char** error);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@ use llguidance::{Matcher, ParserFactory};
 use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv, INVALID_TOKEN};
 
 use crate::error::{Result, Status, TextError};
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::tokenizer::Core;
 use crate::vocabulary::Decoding;
 
@@ -32,8 +32,12 @@ const END_TOKENS: [&str; 12] = [
 /// All tools of a client with all their schemas are some 100 kB.
 const TEXT_BYTES_MAX: usize = 4 << 20;
 /// Compiling: the largest schema of our tests takes 20 MB.
-const COMPILE_BYTES: usize = 512 << 20;
-const COMPILE_TIME: Duration = Duration::from_secs(20);
+pub const COMPILE_LIMITS: Limits = Limits {
+    bytes: 512 << 20,
+    time: Duration::from_secs(20),
+    // llguidance follows references by recursion, 50 000 at most.
+    stack_bytes: 512 << 20,
+};
 
 struct Environment {
     core: Arc<Core>,
@@ -112,7 +116,7 @@ impl GrammarFactory {
     /// llguidance bounds what it does; these bounds are for what it forgot.
     fn compile(self: &Arc<Self>, what: &str, grammar: TopLevelGrammar) -> Result<Grammar> {
         let factory = self.clone();
-        let compiled = limits::run_counted(COMPILE_BYTES, COMPILE_TIME, move || {
+        let compiled = limits::run_counted(COMPILE_LIMITS, move || {
             let parser = factory.factory.create_parser(grammar);
             let matcher = Matcher::new(parser);
             match matcher.get_error() {

@@ -8,7 +8,8 @@
 //! * `conversation`, `client_json`: messages, tools and calls in Hugging Face's form.
 //! * `chat_template`, `abilities`, `environment`, `python_json`, `limits`: these to a prompt, as
 //!   Hugging Face does with jinja2; a hostile template ends.
-//! * `grammar`: which tokens may come next under a JSON schema.
+//! * `grammar`: which tokens may come next under a JSON schema or a Lark grammar.
+//! * `schema`: what a grammar can hold of a JSON schema, and whether JSON satisfies it.
 
 pub mod abilities;
 pub mod chat_template;
@@ -20,6 +21,7 @@ pub mod ffi;
 pub mod grammar;
 pub mod limits;
 pub mod python_json;
+pub mod schema;
 pub mod stand_in;
 pub mod token_stream;
 pub mod tokenizer;

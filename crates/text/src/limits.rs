@@ -107,21 +107,37 @@ unsafe impl GlobalAlloc for CountingAllocator {
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
+/// Bounds of one job.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub bytes: usize,
+    pub time: Duration,
+    /// Committed as it is used.
+    pub stack_bytes: usize,
+}
+
 /// What `job` returned, or nothing where it went over `bytes` or `time`. A panic is passed on.
 pub fn run<T: Send + 'static>(
     bytes: usize,
     time: Duration,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Option<T>> {
-    Ok(run_counted(bytes, time, job)?.map(|(result, _)| result))
+    run_within(Limits { bytes, time, stack_bytes: STACK_BYTES }, job)
+}
+
+pub fn run_within<T: Send + 'static>(
+    limits: Limits,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>> {
+    Ok(run_counted(limits, job)?.map(|(result, _)| result))
 }
 
 /// The same, and the memory that the job took and did not give back.
 pub fn run_counted<T: Send + 'static>(
-    bytes: usize,
-    time: Duration,
+    limits: Limits,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Option<(T, usize)>> {
+    let Limits { bytes, time, stack_bytes } = limits;
     let watch = Arc::new(Watch {
         outcome: Mutex::new(Outcome::Running),
         changed: Condvar::new(),
@@ -130,7 +146,7 @@ pub fn run_counted<T: Send + 'static>(
     let watched = watch.clone();
     let thread = std::thread::Builder::new()
         .name("text-limited".into())
-        .stack_size(STACK_BYTES)
+        .stack_size(stack_bytes)
         .spawn(move || {
             BUDGET.set(Budget { bytes_left: bytes as isize, watch: Arc::as_ptr(&watched) });
             let result = catch_unwind(AssertUnwindSafe(job));

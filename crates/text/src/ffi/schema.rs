@@ -1,0 +1,44 @@
+//! JSON schemas.
+
+use std::ffi::c_char;
+
+use super::{leak, run, Slice, Text};
+use crate::schema::{enforce, validate};
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_schema_check(schema: Slice, error: *mut *mut c_char) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe { run(error, || enforce::check(&schema.text())) }
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_schema_relax(
+    schema: Slice,
+    relaxed: *mut Text,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe {
+        run(error, || {
+            let (data, size) = leak(enforce::relax(&schema.text())?.into_bytes());
+            *relaxed = Text { data, size };
+            Ok(())
+        })
+    }
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
+pub unsafe extern "C" fn onnxlocal_schema_validate(
+    schema: Slice,
+    instance: Slice,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe { run(error, || validate::validate(&schema.text(), &instance.text())) }
+}
