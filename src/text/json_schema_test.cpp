@@ -231,7 +231,6 @@ TEST(JsonSchema, HostileSchemasEndWithAnAnswer) {
     std::string deep = "1";
     for (int i = 0; i < 100; ++i) deep = fmt::format(R"({{"a":{}}})", deep);
     (void)validate_json(schema, deep);
-    EXPECT_NE(fault(schema, "1") + "ended", "");
   }
 }
 

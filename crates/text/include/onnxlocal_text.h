@@ -172,7 +172,7 @@ int32_t onnxlocal_matcher_commit(onnxlocal_matcher* matcher, uint32_t token, cha
 int32_t onnxlocal_matcher_rollback(onnxlocal_matcher* matcher, uint32_t count, char** error);
 bool onnxlocal_matcher_is_accepting(onnxlocal_matcher* matcher);
 
-/* JSON schema: whether a grammar can enforce it; the part that one can; whether JSON satisfies it. */
+/* JSON schema: whether a grammar can enforce it; what one can of it; whether JSON satisfies it. */
 int32_t onnxlocal_schema_check(onnxlocal_slice schema, char** error);
 int32_t onnxlocal_schema_relax(onnxlocal_slice schema, onnxlocal_text* relaxed, char** error);
 int32_t onnxlocal_schema_validate(onnxlocal_slice schema, onnxlocal_slice instance, char** error);

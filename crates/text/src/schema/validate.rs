@@ -21,7 +21,7 @@ use crate::limits::{self, Limits};
 
 const STEP: &str = "x-onnxlocal-step";
 const STEPS_MAX: u64 = 20_000_000;
-const TIME_MAX: Duration = Duration::from_secs(2);
+const TIME_MAX: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 32 << 20;
 /// Between two steps there are a few small frames, and the crate compiles in between.
 const STACK_BYTES_USED_MAX: usize = 16 << 20;
