@@ -16,6 +16,7 @@ const NOW: Now = [2024, 1, 1, 0, 0, 0, 1, 1];
 /// Words that no template writes by itself.
 const SYSTEM: &str = "Qz7system";
 const QUESTION: &str = "Qz7question";
+const ANSWER: &str = "Qz7answer";
 const TOOL: &str = "Qz7tool";
 const TEXT: &str = "Qz7text";
 const KEYS: [&str; 2] = ["Qz7key", "Qz7other"];
@@ -27,17 +28,23 @@ const IDS: [&str; 2] = ["toolu_Qz7AbcDefGhiJklMnoPqr", "toolu_Qz7BcdEfgHijKlmNop
 pub fn probe(program: &Program) -> (Abilities, Style) {
     let probe = Probe { program };
     let mut style = Style::default();
-    let mut abilities = Abilities {
-        takes_system: probe.shows_system(),
-        takes_tools: probe.shows_tools(),
-        takes_tool_history: false,
-        has_thinking_switch: probe.has_thinking_switch(),
-    };
-    if let Some(found) = probe.history_style() {
-        abilities.takes_tool_history = true;
-        style = found;
+    style.tools_undefined = probe.wants_tools_undefined();
+    let takes_system = probe.shows_system(&style);
+    let mut takes_tools = probe.shows_tools(&style);
+    if !takes_tools {
+        let in_system = Style { tools_in_system: true, ..style };
+        takes_tools = probe.shows_tools(&in_system);
+        style.tools_in_system = takes_tools;
     }
-    style.system_in_user = !abilities.takes_system;
+    let history_style = probe.history_style(&style);
+    let abilities = Abilities {
+        takes_system,
+        takes_tools,
+        takes_tool_history: history_style.is_some(),
+        has_thinking_switch: probe.has_thinking_switch(&style),
+    };
+    let mut style = history_style.unwrap_or(style);
+    style.system_in_user = !takes_system;
     (abilities, style)
 }
 
@@ -61,7 +68,7 @@ fn tools() -> Vec<Tool> {
     }]
 }
 
-/// A question, `calls` calls beside `text`, and their results.
+/// A question, `calls` calls beside `text`, their results, an answer, and another question.
 fn history(text: &str, calls: usize) -> Conversation {
     let mut blocks = Vec::new();
     if !text.is_empty() {
@@ -82,6 +89,8 @@ fn history(text: &str, calls: usize) -> Conversation {
         message(Role::User, QUESTION),
         Message { role: Role::Assistant, blocks },
         Message { role: Role::User, blocks: results.collect() },
+        message(Role::Assistant, ANSWER),
+        message(Role::User, QUESTION),
     ];
     Conversation { messages, tools: tools(), enable_thinking: None }
 }
@@ -92,33 +101,47 @@ impl Probe<'_> {
         self.program.render(&scene.turns, &scene, style, true, NOW).ok()
     }
 
-    /// False where the template refuses a system message, or drops it without a word.
-    fn shows_system(&self) -> bool {
-        let messages = vec![message(Role::System, SYSTEM), message(Role::User, "x")];
-        let rendered = self.render(&asked(messages), &Style::default());
-        rendered.is_some_and(|text| text.contains(SYSTEM))
+    /// Hugging Face gives `none` where there are no tools, some templates expect nothing at all.
+    fn wants_tools_undefined(&self) -> bool {
+        let plain = asked(vec![message(Role::User, QUESTION)]);
+        let rendered = |tools_undefined| {
+            let style = Style { tools_undefined, ..Style::default() };
+            self.render(&plain, &style)
+        };
+        rendered(false).is_none() && rendered(true).is_some()
     }
 
-    fn shows_tools(&self) -> bool {
+    /// False where the template refuses a system message, or drops it without a word.
+    fn shows_system(&self, style: &Style) -> bool {
+        let messages = vec![message(Role::System, SYSTEM), message(Role::User, "x")];
+        self.render(&asked(messages), style).is_some_and(|text| text.contains(SYSTEM))
+    }
+
+    fn shows_tools(&self, style: &Style) -> bool {
         let mut conversation = asked(vec![message(Role::User, QUESTION)]);
         conversation.tools = tools();
-        let rendered = self.render(&conversation, &Style::default());
+        let rendered = self.render(&conversation, style);
         rendered.is_some_and(|text| text.contains(TOOL) && text.contains(QUESTION))
     }
 
-    fn has_thinking_switch(&self) -> bool {
+    fn has_thinking_switch(&self, style: &Style) -> bool {
         let rendered = |enable_thinking| {
             let mut conversation = asked(vec![message(Role::User, QUESTION)]);
             conversation.enable_thinking = Some(enable_thinking);
-            self.render(&conversation, &Style::default())
+            self.render(&conversation, style)
         };
         matches!((rendered(true), rendered(false)), (Some(on), Some(off)) if on != off)
     }
 
     /// Nothing where calls or results do not show, whatever their form.
-    fn history_style(&self) -> Option<Style> {
+    fn history_style(&self, base: &Style) -> Option<Style> {
         let one = history("", 1);
-        let mut style = self.forms().find(|style| self.shows_history(&one, style, "", 1))?;
+        let forms = (0..4).map(|bits| Style {
+            short_ids: bits & 1 != 0,
+            arguments_as_text: bits & 2 != 0,
+            ..*base
+        });
+        let mut style = forms.filter_map(|form| self.with_content(&one, form)).next()?;
         if !self.shows_history(&history(TEXT, 1), &style, TEXT, 1) {
             // Where it never shows, one message is as good as two.
             let apart = Style { text_apart: true, ..style };
@@ -130,14 +153,20 @@ impl Probe<'_> {
         Some(style)
     }
 
-    /// The usual form comes first.
-    fn forms(&self) -> impl Iterator<Item = Style> {
-        (0..8).map(|bits| Style {
-            content_is_none: bits & 1 != 0,
-            short_ids: bits & 2 != 0,
-            arguments_as_text: bits & 4 != 0,
-            ..Style::default()
-        })
+    /// A message with calls alone has the content "", or none where that says less: nothing then
+    /// stands for the empty text, and no "None" for none.
+    fn with_content(&self, one: &Conversation, form: Style) -> Option<Style> {
+        let none = Style { content_is_none: true, ..form };
+        let length = |style: &Style| {
+            let shows = self.shows_history(one, style, "", 1);
+            shows.then(|| self.render(one, style).map_or(usize::MAX, |text| text.len()))
+        };
+        match (length(&form), length(&none)) {
+            (Some(with_text), Some(without)) if without < with_text => Some(none),
+            (Some(_), _) => Some(form),
+            (None, Some(_)) => Some(none),
+            (None, None) => None,
+        }
     }
 
     fn shows_history(
@@ -153,6 +182,7 @@ impl Probe<'_> {
             !rendered.contains(&format!("'{key}'")) && !rendered.contains(&format!("\\\"{key}"))
         };
         rendered.contains(text)
+            && rendered.contains(ANSWER)
             && (0..calls).all(|i| {
                 let shows =
                     [TOOL, VALUES[i], RESULTS[i]].iter().all(|word| rendered.contains(word));

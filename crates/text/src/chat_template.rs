@@ -27,6 +27,7 @@ use crate::conversation::{
 use crate::environment::{self, raised, NOW, TEMPLATE};
 use crate::error::{Result, Status, TextError};
 use crate::limits;
+use crate::python_json::to_json_text;
 use crate::stand_in::{without_markers, BREAK, OPEN_END};
 use crate::tokenizer::Core;
 
@@ -179,10 +180,18 @@ impl Program {
         add_generation_prompt: bool,
         now: Now,
     ) -> std::result::Result<String, Error> {
-        let messages: Vec<Value> = turns.iter().map(|turn| turn.to_value(style)).collect();
-        let tools = match scene.functions.is_empty() {
-            true => Value::from(()),
-            false => Value::from_iter(scene.functions.iter().map(|f| f.to_value())),
+        let functions = &scene.functions;
+        let in_system = match style.tools_in_system && !functions.is_empty() {
+            true => Some(to_json_text(&functions.iter().map(|f| f.inner_value()).collect())?),
+            false => None,
+        };
+        let in_turn = |index| in_system.as_deref().filter(|_| index == 0);
+        let messages: Vec<Value> =
+            turns.iter().enumerate().map(|(i, turn)| turn.to_value(style, in_turn(i))).collect();
+        let tools = match (functions.is_empty(), style.tools_undefined) {
+            (true, true) => Value::UNDEFINED,
+            (true, false) => Value::from(()),
+            (false, _) => functions.iter().map(|f| f.to_value()).collect(),
         };
         let thinking = scene.enable_thinking.map_or(Value::UNDEFINED, Value::from);
         let context = context! {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use minijinja::value::{Object, ObjectRepr, Value};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
+use minijinja::{Error, State};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Numbers are kept as they were written. serde_json could do so too (`arbitrary_precision`), but
@@ -66,9 +68,37 @@ impl Json {
             Self::String(text) => Value::from(text.as_str()),
             Self::Array(items) => Value::from_iter(items.iter().map(Self::to_value)),
             Self::Object(entries) => {
-                Value::from_iter(entries.iter().map(|(key, v)| (key.as_str(), v.to_value())))
+                let entries = entries.iter().map(|(key, v)| (key.as_str(), v.to_value()));
+                Value::from_object(ClientMap(Value::from_iter(entries)))
             }
         }
+    }
+}
+
+/// A map whose methods come before its keys, as in Python: a tool may well have an argument `items`.
+#[derive(Debug)]
+struct ClientMap(Value);
+
+impl Object for ClientMap {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get_item(key).ok().filter(|value| !value.is_undefined())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.try_iter().map(Iterator::collect).unwrap_or_default())
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        state: &State,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
+        unknown_method_callback(state, &Value::from_dyn_object(self.clone()), method, args)
     }
 }
 

@@ -74,6 +74,10 @@ impl Conversation {
 pub struct Style {
     /// System text goes in front of the user's.
     pub system_in_user: bool,
+    /// `tools` is undefined where there are none.
+    pub tools_undefined: bool,
+    /// The tools are a string of JSON in the system message (Phi 4 mini).
+    pub tools_in_system: bool,
     /// Ids of calls are nine letters and digits (Mistral).
     pub short_ids: bool,
     /// Arguments are a string of JSON (DeepSeek R1).
@@ -135,7 +139,8 @@ impl Turn {
         }
     }
 
-    pub fn to_value(&self, style: &Style) -> Value {
+    /// `tools`, if any, are part of the message.
+    pub fn to_value(&self, style: &Style, tools: Option<&str>) -> Value {
         let is_none = style.content_is_none && self.text.is_empty() && !self.calls.is_empty();
         let content = if is_none { Value::from(()) } else { Value::from(self.text.as_str()) };
         let mut entries = vec![("role", Value::from(self.role.name())), ("content", content)];
@@ -146,6 +151,7 @@ impl Turn {
             let calls = self.calls.iter().map(|call| call.to_value(style));
             entries.push(("tool_calls", Value::from_iter(calls)));
         }
+        entries.extend(tools.map(|tools| ("tools", Value::from(tools))));
         if self.role == Role::Tool {
             if !self.name.is_empty() {
                 entries.push(("name", Value::from(self.name.as_str())));
@@ -189,14 +195,16 @@ impl Function {
     }
 
     pub fn to_value(&self) -> Value {
-        let function = [
+        let function = [("type", Value::from("function")), ("function", self.inner_value())];
+        Value::from_iter(function)
+    }
+
+    /// Without the wrapper that says that it is a function.
+    pub fn inner_value(&self) -> Value {
+        Value::from_iter([
             ("name", Value::from(self.name.as_str())),
             ("description", Value::from(self.description.as_str())),
             ("parameters", self.parameters.to_value()),
-        ];
-        Value::from_iter([
-            ("type", Value::from("function")),
-            ("function", Value::from_iter(function)),
         ])
     }
 }
@@ -221,6 +229,11 @@ impl Scene {
         let mut scene = scene.map_texts(&|text| without_markers(text).into_owned());
         if style.short_ids {
             scene.turns.iter_mut().for_each(shorten_ids);
+        }
+        let first = scene.turns.first().map(|turn| turn.role);
+        let needs_system = style.tools_in_system && !scene.functions.is_empty();
+        if needs_system && first != Some(Role::System) {
+            scene.turns.insert(0, Turn::new(Role::System, ""));
         }
         if style.text_apart {
             put_text_apart(&mut scene.turns);

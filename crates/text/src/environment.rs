@@ -52,6 +52,13 @@ pub fn compile(source: &str) -> Result<Environment<'static>, Error> {
     });
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", to_json);
+    environment.add_filter("string", |value: &Value| -> Result<Value, Error> {
+        match value.kind() {
+            ValueKind::Map | ValueKind::Seq => Ok(Value::from(python_repr(value)?)),
+            ValueKind::String => Ok(value.clone()),
+            _ => Ok(Value::from(value.to_string())),
+        }
+    });
     environment.set_formatter(|out, state, value| match value.kind() {
         ValueKind::Map | ValueKind::Seq => Ok(out.write_str(&python_repr(value)?)?),
         _ => minijinja::escape_formatter(out, state, value),

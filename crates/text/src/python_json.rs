@@ -35,6 +35,21 @@ pub fn to_json(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> Result<V
     Ok(Value::from(writer.out))
 }
 
+/// With all defaults.
+pub fn to_json_text(value: &Value) -> Result<String, Error> {
+    let mut writer = Writer {
+        out: String::new(),
+        item: ", ".into(),
+        key: ": ".into(),
+        indent: None,
+        ascii: false,
+        sorted: false,
+        depth: 0,
+    };
+    writer.value(value)?;
+    Ok(writer.out)
+}
+
 struct Writer {
     out: String,
     item: String,
