@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "base/environment.h"
+#include "cli/launch_claude.h"
 #include "cli/launch_process.h"
 #include "cli/launch_server.h"
 #include "cli/launch_variables.h"
@@ -17,15 +17,6 @@ struct LaunchFlags {
   bool only_prints = false;
   std::vector<std::string> arguments;  ///< For the client, as they are.
 };
-
-constexpr const char* kInstallHint =
-    "Install it: npm install -g @anthropic-ai/claude-code (see https://claude.com/claude-code)";
-
-Result<std::filesystem::path> find_claude() {
-  const auto found = find_program("claude", environment_variable("PATH").value_or(""));
-  if (found) return *found;
-  return std::unexpected(not_found("there is no program `claude` in PATH", kInstallHint));
-}
 
 bool is_bare(const std::vector<std::string>& arguments) {
   return std::ranges::find(arguments, "--bare") != arguments.end();
@@ -86,10 +77,7 @@ void add_launch(CLI::App& app, CommandLine& line) {
   command->footer(kFooter);
   claude->footer(kFooter);
   claude->callback([flags, claude, &line] {
-    flags->arguments = claude->remaining();
-    if (!flags->arguments.empty() && flags->arguments.front() == "--") {
-      flags->arguments.erase(flags->arguments.begin());
-    }
+    flags->arguments = client_arguments(*claude);
     line.command = [flags, &line](CommandContext& context) {
       return run_launch(*flags, line, context);
     };

@@ -45,6 +45,7 @@ void add_commands(CLI::App& app, CommandLine& line) {
   add_serve(app, line);
   add_run(app, line);
   add_launch(app, line);
+  add_warm(app, line);
   add_import(app, line);
   add_list(app, line);
   add_show(app, line);

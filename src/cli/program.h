@@ -52,6 +52,7 @@ Result<EngineSetUp> engine_set_up(const CommandContext& context, std::stop_token
 // One per subcommand, each in its own file.
 void add_serve(CLI::App& app, CommandLine& line);
 void add_run(CLI::App& app, CommandLine& line);
+void add_warm(CLI::App& app, CommandLine& line);
 void add_import(CLI::App& app, CommandLine& line);
 void add_launch(CLI::App& app, CommandLine& line);
 void add_list(CLI::App& app, CommandLine& line);

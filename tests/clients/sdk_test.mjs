@@ -2,6 +2,7 @@
 // Every check holds for any model's output: it tests the protocol, not the wording.
 import assert from 'node:assert/strict';
 import Anthropic from '@anthropic-ai/sdk';
+import { runChecks } from './checks.mjs';
 
 const client = new Anthropic({ baseURL: process.argv[2], apiKey: 'any', maxRetries: 0 });
 const messages = [{ role: 'user', content: 'Tell me a short story about a lighthouse.' }];
@@ -59,14 +60,4 @@ const checks = {
   },
 };
 
-let failed = 0;
-for (const [name, check] of Object.entries(checks)) {
-  try {
-    await check();
-    console.log('ok', name);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL ${name}: ${error}`);
-  }
-}
-process.exit(failed ? 1 : 0);
+await runChecks(checks);

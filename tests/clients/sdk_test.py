@@ -11,7 +11,7 @@ PROMPT = [{"role": "user", "content": "Tell me a short story about a lighthouse.
 GREEDY = {"temperature": 0}  # Not an argument of newer SDKs: it goes into the body.
 
 
-class Checks:
+class Base:
     def __init__(self, base_url):
         self.client = anthropic.Anthropic(base_url=base_url, api_key="any", max_retries=0)
         self.model = next(iter(self.client.models.list())).id
@@ -21,6 +21,8 @@ class Checks:
                      "extra_body": GREEDY, **more}
         return self.client.messages.create(**arguments)
 
+
+class Checks(Base):
     def check_message(self):
         message = self.create()
         assert message.id.startswith("msg_") and message.role == "assistant", message
@@ -89,8 +91,8 @@ class Checks:
         assert self.create(max_tokens=1).usage.output_tokens == 1
 
 
-def main():
-    checks = Checks(sys.argv[1])
+def run_checks(checks):
+    """Every `check_` method, and then the end of this process."""
     failed = 0
     for name in (name for name in dir(checks) if name.startswith("check_")):
         try:
@@ -103,4 +105,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_checks(Checks(sys.argv[1]))

@@ -10,13 +10,26 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import unittest
 
 import support
 from support import GGUF, PROGRAM, run
 
-COMMANDS = ["serve", "run", "launch", "import", "list", "show", "doctor", "bench", "perplexity"]
+COMMANDS = ["serve", "run", "launch", "warm", "import", "list", "show", "doctor", "bench", "perplexity"]
+
+
+# A client that asks for one token and says what it was asked itself.
+CLIENT = """
+import json, os, sys, urllib.request
+body = {"model": os.environ["ANTHROPIC_MODEL"], "max_tokens": 1, "messages": [
+    {"role": "user", "content": "Hello"}]}
+urllib.request.urlopen(urllib.request.Request(
+    os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", json.dumps(body).encode(),
+    {"content-type": "application/json"})).read()
+print(sys.argv[1:])
+"""
 
 
 def examples(help_text):
@@ -32,7 +45,7 @@ class Help(unittest.TestCase):
         # A client that only says what it was asked; the real one runs in tests/clients.
         client = self.scratch / "bin" / "claude"
         client.parent.mkdir()
-        client.write_text('#!/bin/sh\necho "$@"\n')
+        client.write_text(f"#!{sys.executable}\n{CLIENT}")
         client.chmod(0o755)
         (self.scratch / "text.txt").write_text("It was the best of times, it was the worst. " * 160)
 
