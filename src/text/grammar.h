@@ -49,7 +49,7 @@ class Grammar {
   /// llguidance's dialect of Lark: a rule `start`, `%json { schema }` within, special tokens as
   /// `<|name|>` or by id as `<[7]>` (tokens that the tokenizer does not call special, as Qwen's
   /// `<tool_call>`, are plain strings: "<tool_call>"). Where `start` is complete, an end token may
-  /// follow. Errors: as from_json_schema.
+  /// follow; a grammar cannot name one within. Errors: as from_json_schema.
   static Result<std::shared_ptr<const Grammar>> from_lark(
       std::shared_ptr<const Tokenizer> tokenizer, std::string_view lark);
   ~Grammar();

@@ -1,8 +1,11 @@
 #include "text/grammar.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "text/test_tokenizer.h"
 
@@ -12,6 +15,7 @@ namespace {
 using test::byte_tokenizer;
 using test::bytes_of;
 
+constexpr TokenId kImStart = 257;
 constexpr TokenId kImEnd = 258;
 constexpr std::string_view kPerson = R"({"type": "object", "additionalProperties": false,
   "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 0}},
@@ -106,6 +110,69 @@ TEST(Grammar, WhatCannotBeEnforcedIsAnError) {
     const auto grammar = Grammar::from_json_schema(byte_tokenizer(), schema);
     ASSERT_FALSE(grammar) << schema;
     EXPECT_EQ(grammar.error().code, ErrorCode::kInvalidRequest) << grammar.error().message;
+  }
+}
+
+GrammarMatcher match_lark(std::string_view lark) {
+  return Grammar::from_lark(byte_tokenizer(), lark).value()->match().value();
+}
+
+TEST(Grammar, LarkHoldsTextSchemasAndSpecialTokens) {
+  const std::string call = R"(<tool_call>{"name": "n", "arguments": {"name": "x", "age": 3}})";
+  GrammarMatcher matcher = match_lark(fmt::format(
+      R"(start: TEXT "<tool_call>" body <|im_start|>
+TEXT: /[^<]*/
+body: "{{\"name\": \"n\", \"arguments\": " args "}}"
+args: %json {}
+)",
+      kPerson));
+  EXPECT_EQ(accept(matcher, "I say: "), 7U);
+  EXPECT_EQ(accept(matcher, call), call.size());
+  EXPECT_FALSE(matcher.is_accepting());
+  EXPECT_FALSE(allows(matcher, 'x'));
+  EXPECT_FALSE(allows(matcher, kImEnd));
+  EXPECT_TRUE(allows(matcher, kImStart));
+  EXPECT_TRUE(matcher.commit(kImStart));
+  EXPECT_TRUE(matcher.is_accepting());
+  EXPECT_TRUE(matcher.commit(kImEnd));
+}
+
+TEST(Grammar, SpecialTokensAreNamedByIdToo) {
+  GrammarMatcher matcher = match_lark("start: <[257]> \"a\"\n");
+  EXPECT_TRUE(allows(matcher, kImStart));
+  EXPECT_FALSE(allows(matcher, 'a'));
+  EXPECT_TRUE(matcher.commit(kImStart));
+  EXPECT_EQ(accept(matcher, "a"), 1U);
+}
+
+TEST(Grammar, WhatIsNoGrammarIsAnError) {
+  std::string deep = "start: ";
+  deep.append(100'000, '(');
+  std::string wide = "start: a\na: \"x\"";
+  for (int i = 0; i < 300'000; ++i) wide += "|\"y\" a";
+  for (const std::string& lark :
+       {std::string(), std::string("start: nowhere\n"), std::string("start: <|nowhere|>\n"),
+        std::string("start: <[999999]>\n"), std::string("start: /(/\n"),
+        std::string("start: %json {\"type\": \"nonsense\"}\n"),
+        std::string("start: %json {\"$ref\": \"https://example.com\"}\n"), deep, wide}) {
+    const auto grammar = Grammar::from_lark(byte_tokenizer(), lark);
+    ASSERT_FALSE(grammar) << lark.substr(0, 100);
+    EXPECT_EQ(grammar.error().code, ErrorCode::kInvalidRequest) << grammar.error().message;
+  }
+  EXPECT_EQ(Grammar::from_lark(byte_tokenizer(), std::string(5 << 20, ' ')).error().code,
+            ErrorCode::kTooLarge);
+}
+
+TEST(Grammar, CompilesOnManyThreadsAtOnce) {
+  const auto tokenizer = byte_tokenizer();
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 5; ++round) {
+        auto matcher = Grammar::from_json_schema(tokenizer, kPerson).value()->match().value();
+        EXPECT_EQ(accept(matcher, R"({"name": "x", "age": 3})"), 23U);
+      }
+    });
   }
 }
 
