@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -109,6 +110,10 @@ Result<std::string> sha256_file(const std::filesystem::path& path, const std::st
   }
   if (progress) progress(what, done, total);
   return hash.finish_hex();
+}
+
+bool equal_in_constant_time(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 std::uint64_t hash_bytes(std::span<const std::byte> bytes, std::uint64_t seed) {

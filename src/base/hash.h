@@ -37,6 +37,10 @@ std::string sha256_hex(std::span<const std::byte> bytes);
 Result<std::string> sha256_file(const std::filesystem::path& path, const std::stop_token& stop = {},
                                 const ProgressSink& progress = {});
 
+/// True where both are the same. How long that takes depends on their lengths alone, so that it
+/// tells nothing of a secret.
+bool equal_in_constant_time(std::string_view a, std::string_view b);
+
 /// A fast 64-bit hash for tables in memory (not for files or secrets).
 std::uint64_t hash_bytes(std::span<const std::byte> bytes, std::uint64_t seed);
 

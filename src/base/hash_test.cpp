@@ -19,6 +19,13 @@ constexpr auto kEmpty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991
 constexpr auto kAbc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 constexpr auto kMillionA = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
 
+TEST(ConstantTime, ComparesWholeTexts) {
+  EXPECT_TRUE(equal_in_constant_time("abc", "abc"));
+  EXPECT_TRUE(equal_in_constant_time("", ""));
+  EXPECT_FALSE(equal_in_constant_time("abc", "abd"));
+  EXPECT_FALSE(equal_in_constant_time("abc", "ab"));
+}
+
 TEST(Sha256, AgreesWithThePublishedExamples) {
   EXPECT_EQ(sha256_hex({}), kEmpty);
   EXPECT_EQ(sha256_hex(bytes("abc")), kAbc);

@@ -58,8 +58,9 @@ bool is_local(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-Result<ExitCode> run_serve(const CommandContext& context) {
+Result<ExitCode> run_serve(const CommandContext& context, bool allow_unauthenticated) {
   const Settings& settings = context.settings;
+  TRY(ServerOptions options, server_options(settings.serve));
   ProgressBar bar;
   // The banner goes out in one piece.
   std::atomic<bool> has_banner = false;
@@ -69,22 +70,33 @@ Result<ExitCode> run_serve(const CommandContext& context) {
                                                   std::uint64_t total) {
                    if (has_banner) show(what, done, total);
                  });
-  ServerOptions options;
+  options.allow_unauthenticated = allow_unauthenticated;
+  const bool has_keys = !options.keys.empty();
   options.host = settings.host;
   options.port = settings.port;
-  TRY(const auto server, Server::start(options, served.provider));
+  TRY(const auto server, Server::start(std::move(options), served.provider));
   server->catch_signals();
   fmt::print("{}", to_text({.url = server->url(),
                             .model = served.model,
-                            .context_tokens = served.context_tokens}));
+                            .context_tokens = served.context_tokens,
+                            .has_keys = has_keys}));
   std::fflush(stdout);
-  if (!is_local(settings.host)) {
+  if (!is_local(settings.host) && !has_keys) {
     print_warning("there is no password: whoever reaches " + server->url() + " may use it");
   }
   has_banner = true;
   server->run_until_signal();
   served.provider->shut_down(Deadline::after(kProviderShutDown));
   return ExitCode::kOk;
+}
+
+void add_limits(CLI::App& command, CommandLine& line) {
+  line.add_setting(command, "requests_per_minute", "For each key; 0 is no limit");
+  line.add_setting(command, "tokens_per_minute", "The same, of input and output together");
+  line.add_setting(command, "input_tokens_per_minute", "The same, of prompts' computed tokens");
+  line.add_setting(command, "output_tokens_per_minute", "The same, of answers' tokens");
+  line.add_setting(command, "concurrent_requests", "Requests of a key that run at a time");
+  line.add_setting(command, "request_timeout", "Most seconds for one answer; 0 is no limit");
 }
 
 }  // namespace
@@ -95,13 +107,30 @@ void add_serve(CLI::App& app, CommandLine& line) {
   line.add_setting(*command, "port", "The port to listen on (3001); 0 takes a free one");
   line.add_setting(*command, "model", "A name, a folder or a file; else the default model");
   line.add_setting(*command, "speculation", "Guess tokens ahead: off, prompt-lookup or draft");
+  line.add_setting(*command, "api_key_file",
+                   "API keys, one on each line; read again at SIGHUP. One key alone may stand in "
+                   "ONNX_LOCAL_API_KEY");
+  const auto allow_unauthenticated = std::make_shared<bool>(false);
+  command->add_flag("--allow-unauthenticated", *allow_unauthenticated,
+                    "Listen on an address of other machines without a key");
+  add_limits(*command, line);
+  line.add_setting(*command, "cors_origins",
+                   "A web page's origin that may use the server; may be repeated");
+  line.add_setting(*command, "aliases",
+                   "NAME=MODEL: another name for a model, such as claude-*=MODEL; may be repeated");
+  for (const char* repeated : {"--cors-origin", "--alias"}) {
+    command->get_option(repeated)->join(',');
+  }
   command->footer(
       "Prints the address, a curl line and a line for Claude Code to copy. Ctrl-C finishes what "
       "runs\nand stops; a second one stops at once.\n\n"
       "Example:\n"
       "  onnx-local serve --port 3001");
-  command->callback(
-      [&line] { line.command = [](CommandContext& context) { return run_serve(context); }; });
+  command->callback([&line, allow_unauthenticated] {
+    line.command = [allow_unauthenticated](CommandContext& context) {
+      return run_serve(context, *allow_unauthenticated);
+    };
+  });
 }
 
 }  // namespace onnxlocal

@@ -22,19 +22,19 @@ std::string to_text(const ServeBanner& banner) {
   std::string text = fmt::format(
       "{} at {}\n\n"
       "curl:\n"
-      "  curl {}/v1/messages -H 'content-type: application/json' -d "
+      "  curl {}/v1/messages -H 'content-type: application/json'{} -d "
       "'{{\"model\": \"{}\", \"max_tokens\": 64, "
       "\"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n\n",
       banner.model.empty() ? "No model is loaded; /health says why" : banner.model, banner.url,
-      banner.url, model);
+      banner.url, banner.has_keys ? " -H 'x-api-key: KEY'" : "", model);
   text += fmt::format(
       "Claude Code:\n"
-      "  ANTHROPIC_BASE_URL={} ANTHROPIC_API_KEY=local ANTHROPIC_MODEL={} \\\n"
+      "  ANTHROPIC_BASE_URL={} ANTHROPIC_API_KEY={} ANTHROPIC_MODEL={} \\\n"
       "  CLAUDE_CODE_MAX_CONTEXT_TOKENS={} CLAUDE_CODE_MAX_OUTPUT_TOKENS={} \\\n"
       "  CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 CLAUDE_CODE_ATTRIBUTION_HEADER=0 \\\n"
       "  claude --bare -p \"What is 2 + 2?\"\n\n"
       "Ctrl-C stops the server.\n",
-      banner.url, model, context, claude_output_tokens(context));
+      banner.url, banner.has_keys ? "KEY" : "local", model, context, claude_output_tokens(context));
   return text;
 }
 

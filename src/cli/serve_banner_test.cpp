@@ -22,6 +22,14 @@ TEST(ServeBanner, SaysThatThereIsNoModel) {
   EXPECT_THAT(to_text({.url = "http://localhost:1", .model = ""}), HasSubstr("No model"));
 }
 
+TEST(ServeBanner, ShowsWhereAKeyGoes) {
+  EXPECT_THAT(to_text({.url = "http://localhost:1", .model = "m"}),
+              HasSubstr("ANTHROPIC_API_KEY=local"));
+  const std::string text = to_text({.url = "http://localhost:1", .model = "m", .has_keys = true});
+  EXPECT_THAT(text, HasSubstr("-H 'x-api-key: KEY'"));
+  EXPECT_THAT(text, HasSubstr("ANTHROPIC_API_KEY=KEY"));
+}
+
 TEST(ServeBanner, LeavesRoomForAPromptInEveryContext) {
   EXPECT_EQ(claude_output_tokens(512), 256U);
   EXPECT_EQ(claude_output_tokens(32768), 8192U);

@@ -88,7 +88,7 @@ Result<void> apply(const ResolvedSetting& setting, Settings& settings) {
   if (setting.key == "context") {
     TRY(settings.runtime.context_tokens, to_number<std::uint32_t>(setting));
   }
-  return {};
+  return apply_serve_setting(setting, settings.serve);
 }
 
 /// A draft model that is named is meant to guess, unless speculation is off.
@@ -126,6 +126,15 @@ const std::vector<SettingSpec>& setting_specs() {
       {"kv_memory", "--kv-memory", {"ONNX_LOCAL_KV_MEMORY"}, "0"},
       {"speculation", "--speculation", {"ONNX_LOCAL_SPECULATION"}, "prompt-lookup"},
       {"draft_model", "--draft-model", {"ONNX_LOCAL_DRAFT_MODEL"}, ""},
+      {"api_key_file", "--api-key-file", {"ONNX_LOCAL_API_KEY_FILE"}, ""},
+      {"requests_per_minute", "--requests-per-minute", {}, "0"},
+      {"tokens_per_minute", "--tokens-per-minute", {}, "0"},
+      {"input_tokens_per_minute", "--input-tokens-per-minute", {}, "0"},
+      {"output_tokens_per_minute", "--output-tokens-per-minute", {}, "0"},
+      {"concurrent_requests", "--concurrent-requests", {}, "0"},
+      {"request_timeout", "--request-timeout", {}, "0"},
+      {"cors_origins", "--cors-origin", {}, ""},
+      {"aliases", "--alias", {}, ""},
       {"log_level", "--log-level", {"ONNX_LOG_LEVEL"}, "warning"},
   };
   return specs;

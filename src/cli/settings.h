@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "cli/serve_settings.h"
 #include "engine/engine.h"
 #include "runtime/runtime_options.h"
 
@@ -60,6 +61,7 @@ struct Settings {
   RuntimeOptions runtime;  ///< All but `cache_folder`.
   Speculation speculation = Speculation::kPromptLookup;
   std::string draft_model;  ///< A name or a path; where it is not empty, it guesses.
+  ServeSettings serve;
   std::vector<ResolvedSetting> resolved;
   std::vector<std::string> warnings;
 };

@@ -155,5 +155,31 @@ TEST(ProviderChoice, UnderstandsTheLocalOneAlone) {
   EXPECT_THAT(other.error().message, HasSubstr("local models only"));
 }
 
+TEST(Settings, HaveWhatAServerNeeds) {
+  const auto settings = resolve_settings(
+      sources({{"requests_per_minute", "60"},
+               {"request_timeout", "30"},
+               {"cors_origins", "https://A.example,http://b:1"}},
+              {{"ONNX_LOCAL_API_KEY_FILE", "keys"}}, "aliases = [\"claude-*=m\", \"gpt=m\"]"),
+      false);
+  ASSERT_TRUE(settings) << settings.error().message;
+  const ServeSettings& serve = settings->serve;
+  EXPECT_EQ(serve.api_key_file, "keys");
+  EXPECT_EQ(serve.limits.requests_per_minute, 60U);
+  EXPECT_FALSE(serve.limits.tokens_per_minute.has_value());
+  EXPECT_EQ(serve.request_timeout, std::chrono::seconds(30));
+  EXPECT_THAT(serve.cors_origins, ElementsAre("https://a.example", "http://b:1"));
+  EXPECT_FALSE(serve.aliases.empty());
+}
+
+TEST(Settings, SayWhatIsWrongWithAServers) {
+  for (const auto& [key, value] :
+       Variables{{"requests_per_minute", "many"}, {"cors_origins", "*"}, {"aliases", "claude"}}) {
+    const auto settings = resolve_settings(sources({{key, value}}, {}, ""), false);
+    ASSERT_FALSE(settings) << key;
+    EXPECT_THAT(settings.error().message, HasSubstr(key + " (from --"));
+  }
+}
+
 }  // namespace
 }  // namespace onnxlocal

@@ -3,6 +3,7 @@
 #include <functional>
 #include <mutex>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "generation/event.h"
@@ -19,7 +20,9 @@ class EventInbox {
 
   void push(GenerationEvent event) {
     const std::scoped_lock lock(mutex_);
-    if (!wake_) return;
+    if (!wake_ || has_ended_) return;
+    has_ended_ = std::holds_alternative<GenerationFinished>(event) ||
+                 std::holds_alternative<GenerationFailed>(event);
     events_.push_back(std::move(event));
     // Under the lock, so that nobody is woken after `close` returned.
     if (events_.size() == 1) wake_();
@@ -46,6 +49,7 @@ class EventInbox {
   mutable std::mutex mutex_;
   std::function<void()> wake_;
   std::vector<GenerationEvent> events_;
+  bool has_ended_ = false;  ///< Nothing comes after a last event, whoever pushed it.
 };
 
 }  // namespace onnxlocal

@@ -1,9 +1,12 @@
 #include "server/generation_response.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "server/generation_headers.h"
 #include "server/responses.h"
 
 namespace onnxlocal {
@@ -53,8 +56,10 @@ class StreamResponse {
   void begin() {
     HttpResponse response;
     response.content_type = "text/event-stream; charset=utf-8";
-    response.headers = {{std::string(request_id_header(exchange_.format)), exchange_.request_id},
-                        {"cache-control", "no-cache"}};
+    response.headers = exchange_.headers;
+    response.headers.push_back(
+        {std::string(request_id_header(exchange_.format)), exchange_.request_id});
+    response.headers.push_back({"cache-control", "no-cache"});
     exchange_.status = response.status;
     if (exchange_.is_http_1_0) exchange_.keep_alive = false;
     unsent_ = serialize_head(response, framing_, exchange_.keep_alive);
@@ -148,6 +153,7 @@ asio::awaitable<void> send_stream(Exchange& exchange, PendingGeneration& generat
       co_return;
     }
   }
+  if (!events.empty()) add_headers_of(events.front(), exchange.headers);
   StreamResponse stream(exchange, encoder);
   std::uint32_t prompt_tokens = 0;
   if (events.empty()) prompt_tokens = co_await count_prompt(exchange, generation);
@@ -169,6 +175,7 @@ asio::awaitable<void> send_body(Exchange& exchange, ResponseEncoder& encoder) {
         co_await send_error(exchange, encoder, failed->error);
         co_return;
       }
+      add_headers_of(event, exchange.headers);
       std::string body = encoder.encode(event);
       if (!is_last(event)) continue;
       co_await send_response(exchange, json_response(std::move(body)), true);
@@ -182,6 +189,7 @@ asio::awaitable<void> send_body(Exchange& exchange, ResponseEncoder& encoder) {
 asio::awaitable<void> send_response(Exchange& exchange, HttpResponse response, bool with_body) {
   response.headers.push_back(
       {std::string(request_id_header(exchange.format)), exchange.request_id});
+  std::ranges::copy(exchange.headers, std::back_inserter(response.headers));
   exchange.status = response.status;
   std::string bytes = serialize_head(response, BodyFraming::kLength, exchange.keep_alive);
   if (with_body) bytes += response.body;

@@ -2,6 +2,8 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <boost/asio/awaitable.hpp>
 
@@ -23,10 +25,12 @@ struct Exchange {
   std::shared_ptr<EventInbox> inbox;
   WireFormat format = WireFormat::kAnthropic;
   std::string request_id;
+  std::string_view route = "other";  ///< The pattern that took it, for the metrics.
   bool keep_alive = true;
   bool is_http_1_0 = false;
   const bool& is_cancelled;  ///< Turns true when the server stops; `wakeup` is then notified.
-  unsigned status = 0;       ///< What was sent; 0 where the client left before.
+  std::vector<HttpHeader> headers = {};  ///< For whatever head is sent.
+  unsigned status = 0;                   ///< What was sent; 0 where the client left before.
 };
 
 /// Sends a whole response. `with_body` is false for HEAD.

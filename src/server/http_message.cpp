@@ -8,6 +8,8 @@ namespace onnxlocal {
 
 namespace {
 
+constexpr unsigned kNoContent = 204;  // Has neither type nor length.
+
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
   const auto lower = [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -18,13 +20,16 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
 std::string_view reason_phrase(unsigned status) {
   switch (status) {
     case 200: return "OK";
+    case 204: return "No Content";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
+    case 409: return "Conflict";
     case 413: return "Content Too Large";
+    case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     case 503: return "Service Unavailable";
@@ -62,12 +67,16 @@ std::optional<std::string_view> find_header(const std::vector<HttpHeader>& heade
 std::string serialize_head(const HttpResponse& response, BodyFraming framing, bool keep_alive) {
   std::string head =
       fmt::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
-  fmt::format_to(std::back_inserter(head), "content-type: {}\r\n", response.content_type);
+  const bool has_content = response.status != kNoContent;
+  if (has_content) {
+    fmt::format_to(std::back_inserter(head), "content-type: {}\r\n", response.content_type);
+  }
   for (const auto& [name, value] : response.headers) {
     fmt::format_to(std::back_inserter(head), "{}: {}\r\n", name, without_control_characters(value));
   }
   switch (framing) {
     case BodyFraming::kLength:
+      if (!has_content) break;
       fmt::format_to(std::back_inserter(head), "content-length: {}\r\n", response.body.size());
       break;
     case BodyFraming::kChunked: head += "transfer-encoding: chunked\r\n"; break;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
@@ -32,9 +34,8 @@ HttpParseError to_parse_error(const boost::system::error_code& error, std::size_
 }  // namespace
 
 HttpParser::HttpParser(const ServerLimits& limits) : beast_(std::make_unique<Beast>()) {
-  beast_->parser.eager(true);
   beast_->parser.header_limit(static_cast<std::uint32_t>(limits.header_bytes_max));
-  beast_->parser.body_limit(limits.body_bytes_max);
+  beast_->parser.body_limit(std::max(limits.body_bytes_max, limits.batch_bytes_max));
   beast_->body_bytes_max = limits.body_bytes_max;
 }
 
@@ -49,7 +50,19 @@ std::expected<std::size_t, HttpParseError> HttpParser::consume(std::string_view 
   if (error && error != http::error::need_more) {
     return std::unexpected(to_parse_error(error, beast_->body_bytes_max));
   }
+  // From here on header and body are not read apart.
+  if (has_header()) beast_->parser.eager(true);
   return taken;
+}
+
+std::expected<void, HttpParseError> HttpParser::limit_body(std::size_t bytes_max) {
+  beast_->body_bytes_max = bytes_max;
+  const auto announced = beast_->parser.content_length();
+  if (announced && *announced > bytes_max) {
+    return std::unexpected(to_parse_error(http::error::body_limit, bytes_max));
+  }
+  beast_->parser.body_limit(bytes_max);
+  return {};
 }
 
 bool HttpParser::has_header() const { return beast_->parser.is_header_done(); }
@@ -59,11 +72,11 @@ bool HttpParser::expects_continue() const {
   return boost::beast::iequals(beast_->parser.get()[http::field::expect], "100-continue");
 }
 
-HttpRequest HttpParser::take() {
+HttpRequest HttpParser::head() const {
   CHECK(has_header());
   HttpRequest request;
+  const auto& message = beast_->parser.get();
   request.keep_alive = beast_->parser.keep_alive();
-  auto message = beast_->parser.release();
   request.is_http_1_0 = message.version() < 11;
   request.method = std::string(message.method_string());
   const std::string_view target(message.target().data(), message.target().size());
@@ -74,7 +87,12 @@ HttpRequest HttpParser::take() {
     request.headers.push_back(
         {.name = std::string(field.name_string()), .value = std::string(field.value())});
   }
-  request.body = std::move(message.body());
+  return request;
+}
+
+HttpRequest HttpParser::take() {
+  HttpRequest request = head();
+  request.body = std::move(beast_->parser.get().body());
   return request;
 }
 

@@ -24,15 +24,22 @@ class HttpParser {
   HttpParser(HttpParser&&) noexcept;
   HttpParser& operator=(HttpParser&&) noexcept;
 
-  /// Takes what it can from the front of `bytes` and says how much that was; what is left must be
-  /// offered again, with more behind it. After an error the connection is of no further use.
+  /// Takes what it can from the front of `bytes`, up to the end of the header or of the request,
+  /// and says how much that was. What is left must be offered again: at once after the header, else
+  /// with more behind it. After an error the connection is of no further use.
   std::expected<std::size_t, HttpParseError> consume(std::string_view bytes);
+
+  /// Once, right after the header: `consume` stops there. Errors: 413, where the body is announced
+  /// to be larger.
+  std::expected<void, HttpParseError> limit_body(std::size_t bytes_max);
 
   bool has_header() const;
   bool is_done() const;
   /// True where the client waits for `100 Continue` before it sends the body.
   bool expects_continue() const;
 
+  /// The request without its body. REQUIRES: has_header().
+  HttpRequest head() const;
   /// REQUIRES: has_header(). The body is there once is_done().
   HttpRequest take();
 

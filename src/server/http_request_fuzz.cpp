@@ -19,7 +19,7 @@ namespace {
 using namespace onnxlocal;
 
 void answer(const std::vector<Route>& routes, const HttpRequest& request) {
-  static_cast<void>(foreign_host(request));
+  static_cast<void>(foreign_page(request, {}));
   RouteMatch match = match_route(routes, request, "req_fuzz");
   if (match.route == nullptr) {
     CHECK(match.refusal.status == 404 || match.refusal.status == 405);
@@ -28,6 +28,7 @@ void answer(const std::vector<Route>& routes, const HttpRequest& request) {
   std::size_t events = 0;
   RequestContext context{.request_id = "req_fuzz",
                          .message_id = "msg_fuzz",
+                         .client = {},
                          .parameter = std::move(match.parameter),
                          .sink = [&events](GenerationEvent) { ++events; }};
   const Reply reply = match.route->handler(request, std::move(context));
@@ -45,9 +46,11 @@ void feed(const std::vector<Route>& routes, std::string_view bytes, std::size_t 
   ServerLimits limits;
   limits.header_bytes_max = 4096;
   limits.body_bytes_max = 4096;
+  limits.batch_bytes_max = 4096;
   std::string input(bytes.substr(0, first_piece));
   std::string_view rest = bytes.substr(first_piece);
   HttpParser parser(limits);
+  bool is_in_body = false;
   while (!input.empty()) {
     const auto taken = parser.consume(input);
     if (!taken) {
@@ -59,6 +62,12 @@ void feed(const std::vector<Route>& routes, std::string_view bytes, std::size_t 
     if (parser.is_done()) {
       answer(routes, parser.take());
       parser = HttpParser(limits);
+      is_in_body = false;
+      if (!input.empty()) continue;
+    } else if (parser.has_header() && !is_in_body) {
+      is_in_body = true;
+      static_cast<void>(foreign_page(parser.head(), {}));
+      if (!parser.limit_body(limits.body_bytes_max)) return;
       if (!input.empty()) continue;
     }
     if (rest.empty()) return;
@@ -72,7 +81,9 @@ void feed(const std::vector<Route>& routes, std::string_view bytes, std::size_t 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto provider = std::make_shared<ScriptedProvider>();
   provider->set_script(scripted_answer({"x"}));
-  const std::vector<Route> routes = make_routes(provider, std::chrono::steady_clock::now());
+  const std::vector<Route> routes = make_routes({.models = {.provider = provider},
+                                                 .metrics = std::make_shared<Metrics>(Clock()),
+                                                 .started = std::chrono::steady_clock::now()});
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   feed(routes, bytes, size);
   feed(routes, bytes, size == 0 ? 0 : data[0] % size);

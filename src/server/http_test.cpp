@@ -95,10 +95,58 @@ TEST(HostCheck, FindsTheHostInAnAuthority) {
   EXPECT_EQ(host_of_authority("[::1"), "");
 }
 
-TEST(HostCheck, RefusesPagesWithoutAName) {
+HttpRequest page(std::string host, std::string origin) {
   HttpRequest request;
-  request.headers = {{"Host", "localhost"}, {"Origin", "null"}};
-  EXPECT_TRUE(foreign_host(request).has_value());
+  request.headers = {{"Host", std::move(host)}, {"Origin", std::move(origin)}};
+  return request;
+}
+
+TEST(HostCheck, LetsPagesOfThisMachineAndOfTheListIn) {
+  const PagePolicy policy{.loopback_only = true, .allowed_origins = {"https://chat.example"}};
+  EXPECT_FALSE(foreign_page(page("localhost", "http://localhost:5173"), policy));
+  EXPECT_FALSE(foreign_page(page("localhost", "HTTPS://Chat.Example"), policy));
+  for (const char* origin : {"null", "https://evil.example", "https://chat.example:8443", "",
+                             "https://chat.example.evil.example", "http://chat.example"}) {
+    EXPECT_TRUE(foreign_page(page("localhost", origin), policy)) << origin;
+  }
+}
+
+TEST(HostCheck, LetsOnlyItsOwnAddressesPagesInWhereOthersReachTheServer) {
+  const PagePolicy policy{.loopback_only = false, .allowed_origins = {}};
+  EXPECT_FALSE(foreign_page(page("10.0.0.5:3001", "http://10.0.0.5:3001"), policy));
+  EXPECT_TRUE(foreign_page(page("10.0.0.5:3001", "http://localhost:5173"), policy));
+  // The name may have been rebound.
+  EXPECT_TRUE(foreign_page(page("evil.example:3001", "http://evil.example:3001"), policy));
+  HttpRequest no_page;
+  no_page.headers = {{"Host", "box.local:3001"}};
+  EXPECT_FALSE(foreign_page(no_page, policy));
+}
+
+TEST(HostCheck, LooksAtEveryHostThatIsThere) {
+  HttpRequest request;
+  request.headers = {{"Host", "localhost"}, {"Host", "evil.example"}};
+  EXPECT_TRUE(foreign_page(request, PagePolicy{}));
+}
+
+TEST(HostCheck, TakesOriginsAsBrowsersSendThem) {
+  EXPECT_EQ(parse_origin("https://Chat.Example:8080").value_or(""), "https://chat.example:8080");
+  EXPECT_EQ(parse_origin("chrome-extension://abcdef").value_or(""), "chrome-extension://abcdef");
+  for (const char* text :
+       {"*", "", "chat.example", "https://chat.example/", "https://*.example", "https://",
+        "://chat.example", "https://user@chat.example", "https://a b"}) {
+    EXPECT_FALSE(parse_origin(text).has_value()) << text;
+  }
+}
+
+TEST(HttpParser, SaysThatABodyIsTooLargeBeforeItComes) {
+  HttpParser parser{ServerLimits{}};
+  const std::string head = "POST /v1/messages HTTP/1.1\r\nContent-Length: 1000\r\n\r\n";
+  ASSERT_EQ(parser.consume(head + "body").value_or(0), head.size());
+  EXPECT_EQ(parser.head().path, "/v1/messages");
+  const auto limited = parser.limit_body(999);
+  ASSERT_FALSE(limited.has_value());
+  EXPECT_EQ(limited.error().status, 413U);
+  EXPECT_THAT(limited.error().message, HasSubstr("999 bytes"));
 }
 
 TEST(RequestId, IsNeverTheSame) {

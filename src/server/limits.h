@@ -10,6 +10,7 @@ struct ServerLimits {
   std::size_t connections_max = 1024;                    ///< More wait in the kernel's backlog.
   std::size_t header_bytes_max = std::size_t{64} << 10;  ///< Over it: 431.
   std::size_t body_bytes_max = std::size_t{32} << 20;  ///< Over it: 413, as Anthropic's own limit.
+  std::size_t batch_bytes_max = std::size_t{256} << 20;  ///< The same for a batch.
   /// Bytes of further requests that are read while one is being answered.
   std::size_t pipelined_bytes_max = std::size_t{256} << 10;
   std::size_t worker_queue_max = 256;  ///< Requests that wait for a worker; one more gets 529.
@@ -27,6 +28,9 @@ struct ServerLimits {
   std::chrono::milliseconds early_headers{4'000};
   /// Longest silence of a stream. Clients want to hear something every 5 s.
   std::chrono::milliseconds ping{4'000};
+  /// From a request to the end of its answer; then it is cancelled and its client told. Zero is no
+  /// limit: a long answer of a slow model is no trouble.
+  std::chrono::milliseconds total{0};
   /// For running requests to finish after a stop was asked for; then they are cancelled.
   std::chrono::milliseconds drain{10'000};
   /// For cancelled requests to send their last bytes.

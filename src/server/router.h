@@ -16,6 +16,7 @@ namespace onnxlocal {
 struct RequestContext {
   std::string request_id;  ///< "req_...".
   std::string message_id;  ///< "msg_...", for the handler that makes a message.
+  std::string client;      ///< Digest of the client's key; empty where the server needs none.
   std::string parameter;   ///< What `{name}` of the route stood for, decoded.
   EventSink sink;          ///< Where a generation's events go.
 };

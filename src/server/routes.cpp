@@ -8,22 +8,30 @@
 
 namespace onnxlocal {
 
-std::vector<Route> make_routes(std::shared_ptr<Provider> provider,
-                               std::chrono::steady_clock::time_point started) {
-  const Handler create = [provider](const HttpRequest& request, RequestContext context) {
-    return create_message(provider, request, std::move(context));
+std::vector<Route> make_routes(const RouteParts& parts) {
+  const Models& models = parts.models;
+  const Handler create = [models](const HttpRequest& request, RequestContext context) {
+    return create_message(models, request, std::move(context));
   };
-  const Handler count = [provider](const HttpRequest& request, const RequestContext& context) {
-    return count_message_tokens(*provider, request, context);
+  const Handler count = [models](const HttpRequest& request, const RequestContext& context) {
+    return count_message_tokens(models, request, context);
   };
-  const Handler list = [provider](const HttpRequest& request, const RequestContext& context) {
-    return list_models(*provider, request, context);
+  const Handler list = [models](const HttpRequest& request, const RequestContext& context) {
+    return list_models(models, request, context);
   };
-  const Handler retrieve = [provider](const HttpRequest&, const RequestContext& context) {
-    return retrieve_model(*provider, context);
+  const Handler retrieve = [models](const HttpRequest&, const RequestContext& context) {
+    return retrieve_model(models, context);
   };
-  const Handler health = [provider, started](const HttpRequest&, const RequestContext&) {
-    return report_health(*provider, started);
+  const Handler health = [models, started = parts.started](const HttpRequest&,
+                                                           const RequestContext&) {
+    return report_health(*models.provider, started);
+  };
+  const Handler ready = [models](const HttpRequest&, const RequestContext& context) {
+    return report_ready(*models.provider, context);
+  };
+  const Handler metrics = [models, metrics = parts.metrics](const HttpRequest&,
+                                                            const RequestContext&) {
+    return report_metrics(*models.provider, *metrics);
   };
   const Handler hello = [](const HttpRequest&, const RequestContext&) { return say_hello(); };
 
@@ -33,6 +41,8 @@ std::vector<Route> make_routes(std::shared_ptr<Provider> provider,
       {"GET", "/v1/models", RunsOn::kNetwork, list},
       {"GET", "/v1/models/{id}", RunsOn::kNetwork, retrieve},
       {"GET", "/health", RunsOn::kNetwork, health},
+      {"GET", "/ready", RunsOn::kNetwork, ready},
+      {"GET", "/metrics", RunsOn::kNetwork, metrics},
       {"GET", "/api/hello", RunsOn::kNetwork, hello},
       {"GET", "/", RunsOn::kNetwork, hello},
   };

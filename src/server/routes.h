@@ -4,13 +4,20 @@
 #include <memory>
 #include <vector>
 
-#include "provider/provider.h"
+#include "server/addressing.h"
+#include "server/metrics.h"
 #include "server/router.h"
 
 namespace onnxlocal {
 
+/// What the handlers work with.
+struct RouteParts {
+  Models models;
+  std::shared_ptr<Metrics> metrics;
+  std::chrono::steady_clock::time_point started;
+};
+
 /// Every path that the server answers.
-std::vector<Route> make_routes(std::shared_ptr<Provider> provider,
-                               std::chrono::steady_clock::time_point started);
+std::vector<Route> make_routes(const RouteParts& parts);
 
 }  // namespace onnxlocal

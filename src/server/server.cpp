@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "server/listener.h"
+#include "server/reload_signal.h"
 #include "server/routes.h"
 #include "server/session_registry.h"
 #include "server/shutdown.h"
@@ -31,7 +32,13 @@ class Server::Impl {
  public:
   Impl(ServerOptions options, std::shared_ptr<Provider> provider)
       : options_(std::move(options)),
-        routes_(make_routes(std::move(provider), std::chrono::steady_clock::now())),
+        metrics_(std::make_shared<Metrics>(options_.clock)),
+        routes_(make_routes(
+            {.models = {.provider = std::move(provider),
+                        .aliases = std::make_shared<ModelAliases>(std::move(options_.aliases))},
+             .metrics = metrics_,
+             .started = std::chrono::steady_clock::now()})),
+        rate_limiter_(options_.clock),
         ids_(random_seed()),
         work_(asio::make_work_guard(network_)) {}
 
@@ -40,13 +47,24 @@ class Server::Impl {
     boost::system::error_code error;
     const auto endpoint = acceptor.local_endpoint(error);
     if (error) return std::unexpected(internal_error(error.message()));
+    const bool is_local = endpoint.address().is_loopback();
+    if (!is_local && options_.keys.empty() && !options_.allow_unauthenticated) {
+      return std::unexpected(invalid_request(
+          fmt::format("{} is open to other machines, and there is no API key", options_.host),
+          "set keys (--api-key-file, ONNX_LOCAL_API_KEY), or pass --allow-unauthenticated where "
+          "everybody may use this server"));
+    }
     port_ = endpoint.port();
+    gate_.emplace(PagePolicy{.loopback_only = is_local, .allowed_origins = options_.cors_origins},
+                  KeyRing(options_.keys), options_.default_limits);
     workers_.emplace(std::max(1U, options_.workers), options_.limits.worker_queue_max);
     const SessionServices services{.limits = options_.limits,
                                    .routes = routes_,
                                    .workers = *workers_,
                                    .ids = ids_,
-                                   .loopback_only = endpoint.address().is_loopback()};
+                                   .gate = *gate_,
+                                   .rate_limiter = rate_limiter_,
+                                   .metrics = metrics_};
     listener_.emplace(std::move(acceptor), services, sessions_);
     asio::co_spawn(network_, listener_->run(), asio::detached);
     thread_ = std::jthread([this] { run_network(); });
@@ -59,6 +77,7 @@ class Server::Impl {
     const bool nothing_cancelled = drain_sessions(network_, *listener_, sessions_, drain, farewell);
     asio::post(network_, [this] {
       if (signals_) signals_->restore();
+      if (reload_) reload_->stop();
     });
     work_.reset();
     thread_.join();
@@ -67,6 +86,9 @@ class Server::Impl {
 
   void catch_signals() {
     if (!signals_) signals_.emplace(network_);
+    if (!reload_ && options_.reload_keys) {
+      reload_.emplace(network_, [this] { reload_keys(); });
+    }
   }
 
   bool run_until_signal() {
@@ -91,6 +113,16 @@ class Server::Impl {
   }
 
  private:
+  void reload_keys() {
+    auto keys = options_.reload_keys();
+    if (!keys) {
+      LOG_ERROR("the keys stay as they were: {}", describe(keys.error()));
+      return;
+    }
+    LOG_INFO("{} keys were read", keys->size());
+    gate_->replace_keys(KeyRing(*std::move(keys)));
+  }
+
   void run_network() {
     while (true) {
       try {
@@ -105,11 +137,14 @@ class Server::Impl {
 
   // Constant once started.
   ServerOptions options_;
+  std::shared_ptr<Metrics> metrics_;
   std::vector<Route> routes_;
   std::uint16_t port_ = 0;
 
   // Network thread. Destroyed from the last to the first: workers may still post to the network,
   // and what sits in its queue refers to the sessions.
+  std::optional<Gate> gate_;
+  RateLimiter rate_limiter_;
   IdGenerator ids_;
   SessionRegistry sessions_;
   asio::io_context network_{1};
@@ -117,6 +152,7 @@ class Server::Impl {
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   std::optional<Listener> listener_;
   std::optional<StopSignals> signals_;
+  std::optional<ReloadSignal> reload_;
 
   std::mutex stop_mutex_;
   std::jthread thread_;

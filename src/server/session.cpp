@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <exception>
+#include <string>
 #include <utility>
 
+#include <boost/asio/steady_timer.hpp>
+
 #include "base/log.h"
+#include "server/dispatch.h"
 #include "server/event_inbox.h"
-#include "server/middleware/host_check.h"
 #include "server/responses.h"
 
 namespace onnxlocal {
@@ -17,17 +19,9 @@ namespace asio = boost::asio;
 
 namespace {
 
-/// Handlers return errors; what a library throws all the same ends here.
-Reply call_handler(const Route& route, const HttpRequest& request, RequestContext context) {
-  const std::string request_id = context.request_id;
-  const WireFormat format = wire_format_of(request);
-  try {
-    return route.handler(request, std::move(context));
-  } catch (const std::exception& exception) {
-    LOG_ERROR("{} {}: {}", request.method, request.path, exception.what());
-    return error_response(format, internal_error("the request could not be handled"), request_id);
-  }
-}
+constexpr std::string_view kBatchesPath = "/v1/messages/batches";
+/// How the metrics count a request whose client left before an answer, as nginx writes it.
+constexpr unsigned kClientLeft = 499;
 
 /// Ends the generation however the answer to it ended.
 struct InboxCloser {
@@ -80,11 +74,17 @@ Deadline Session::phase_deadline() const {
   return Deadline();
 }
 
+std::size_t Session::body_bytes_max(const HttpRequest& head) const {
+  return head.path == kBatchesPath ? services_.limits.batch_bytes_max
+                                   : services_.limits.body_bytes_max;
+}
+
 asio::awaitable<std::optional<HttpRequest>> Session::read_request() {
   HttpParser parser(services_.limits);
   std::string& input = connection_->input();
   phase_ = Phase::kIdle;
   Deadline deadline = phase_deadline();
+  bool is_welcome = false;
   while (true) {
     if (!input.empty()) {
       if (phase_ == Phase::kIdle) {
@@ -101,9 +101,17 @@ asio::awaitable<std::optional<HttpRequest>> Session::read_request() {
       if (phase_ == Phase::kHeader && parser.has_header()) {
         phase_ = Phase::kBody;
         deadline = phase_deadline();
-        const bool welcome = co_await welcome_body(parser);
-        if (!welcome) co_return std::nullopt;
+        const auto limited = parser.limit_body(body_bytes_max(parser.head()));
+        if (!limited) {
+          co_await refuse(limited.error().status, limited.error().message);
+          co_return std::nullopt;
+        }
+        if (!input.empty()) continue;
       }
+    }
+    if (phase_ == Phase::kBody && !is_welcome) {
+      is_welcome = co_await welcome_body(parser);
+      if (!is_welcome) co_return std::nullopt;
     }
     const ReadOutcome outcome = co_await connection_->read(deadline);
     if (outcome == ReadOutcome::kData) continue;
@@ -115,17 +123,30 @@ asio::awaitable<std::optional<HttpRequest>> Session::read_request() {
 }
 
 asio::awaitable<bool> Session::welcome_body(const HttpParser& parser) {
+  const std::string request_id = services_.ids.make("req_");
+  const GateVerdict verdict = services_.gate.check(parser.head(), request_id);
+  if (verdict.refusal) {
+    HttpResponse response = *verdict.refusal;
+    response.headers.insert(response.headers.end(), verdict.headers.begin(), verdict.headers.end());
+    co_await refuse(std::move(response), request_id);
+    co_return false;
+  }
   if (!parser.expects_continue() || !connection_->input().empty()) co_return true;
   const bool sent = co_await connection_->write("HTTP/1.1 100 Continue\r\n\r\n");
   co_return sent;
 }
 
 asio::awaitable<void> Session::refuse(unsigned status, std::string_view message) {
-  must_linger_ = true;
   const std::string request_id = services_.ids.make("req_");
   HttpResponse response = status_response(WireFormat::kAnthropic, status, message, request_id);
-  response.headers.push_back({"request-id", request_id});
-  LOG_INFO("{} {} {}", status, message, request_id);
+  co_await refuse(std::move(response), request_id);
+}
+
+asio::awaitable<void> Session::refuse(HttpResponse response, std::string_view request_id) {
+  must_linger_ = true;
+  response.headers.push_back({"request-id", std::string(request_id)});
+  services_.metrics->count_request("other", "other", response.status);
+  LOG_INFO("{} before the whole request was there {}", response.status, request_id);
   const std::string bytes = serialize_head(response, BodyFraming::kLength, false) + response.body;
   static_cast<void>(co_await connection_->write(bytes));
 }
@@ -146,58 +167,36 @@ asio::awaitable<bool> Session::answer(HttpRequest request) {
                     .is_cancelled = is_cancelled_};
   const InboxCloser closer{exchange.inbox};
   connection_->start_watch(wakeup_);
-  co_await dispatch(exchange, shared_request);
+  co_await respond(exchange, shared_request);
   co_await connection_->stop_watch();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  services_.metrics->count_request(shared_request->method, exchange.route,
+                                   exchange.status == 0 ? kClientLeft : exchange.status);
   LOG_INFO("{} {} {} {:.3f} s {}", shared_request->method, shared_request->path,
            exchange.status == 0 ? "client left" : std::to_string(exchange.status), seconds.count(),
            exchange.request_id);
   co_return exchange.keep_alive && !connection_->is_gone();
 }
 
-asio::awaitable<void> Session::dispatch(Exchange& exchange, std::shared_ptr<HttpRequest> request) {
-  const bool with_body = request->method != "HEAD";
+asio::awaitable<void> Session::respond(Exchange& exchange, std::shared_ptr<HttpRequest> request) {
   if (is_draining_) {
     HttpResponse response =
         error_response(exchange.format, unavailable("the server is stopping"), exchange.request_id);
-    co_await send_response(exchange, std::move(response), with_body);
+    co_await send_response(exchange, std::move(response), request->method != "HEAD");
     co_return;
   }
-  const auto foreign = services_.loopback_only ? foreign_host(*request) : std::nullopt;
-  if (foreign) {
-    HttpResponse response = status_response(exchange.format, 403, *foreign, exchange.request_id);
-    co_await send_response(exchange, std::move(response), with_body);
-    co_return;
+  asio::steady_timer timer(wakeup_->executor());
+  const auto limit = services_.limits.total;
+  if (limit.count() > 0) {
+    timer.expires_after(limit);
+    // A failed generation, like any other: the answer ends, and what still runs is cancelled.
+    timer.async_wait([inbox = exchange.inbox, limit](const boost::system::error_code& error) {
+      if (error) return;
+      inbox->push(GenerationFailed{
+          timed_out(fmt::format("the request took longer than {} ms", limit.count()))});
+    });
   }
-  RouteMatch match = match_route(services_.routes, *request, exchange.request_id);
-  if (match.route == nullptr) {
-    co_await send_response(exchange, std::move(match.refusal), with_body);
-    co_return;
-  }
-  RequestContext context{
-      .request_id = exchange.request_id,
-      .message_id = services_.ids.make("msg_"),
-      .parameter = std::move(match.parameter),
-      .sink = [inbox = exchange.inbox](GenerationEvent event) { inbox->push(std::move(event)); }};
-  std::optional<Reply> reply;
-  if (match.route->runs_on == RunsOn::kNetwork) {
-    reply = call_handler(*match.route, *request, std::move(context));
-  } else {
-    std::move_only_function<Reply()> work = [route = match.route, request,
-                                             context = std::move(context)]() mutable {
-      return call_handler(*route, *request, std::move(context));
-    };
-    reply = co_await run_on_worker<Reply>(services_.workers, wakeup_, std::move(work));
-  }
-  if (!reply) {
-    reply = error_response(exchange.format, overloaded("too many requests are waiting"),
-                           exchange.request_id);
-  }
-  if (auto* response = std::get_if<HttpResponse>(&*reply)) {
-    co_await send_response(exchange, std::move(*response), with_body);
-  } else {
-    co_await send_generation(exchange, std::move(std::get<PendingGeneration>(*reply)));
-  }
+  co_await dispatch(exchange, services_, std::move(request));
 }
 
 }  // namespace onnxlocal

@@ -2,7 +2,7 @@
 
 #include <memory>
 #include <optional>
-#include <vector>
+#include <string_view>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -10,21 +10,9 @@
 #include "server/connection.h"
 #include "server/generation_response.h"
 #include "server/http_parser.h"
-#include "server/limits.h"
-#include "server/middleware/request_id.h"
-#include "server/router.h"
-#include "server/worker_pool.h"
+#include "server/services.h"
 
 namespace onnxlocal {
-
-/// What all sessions of a server share. Outlives them.
-struct SessionServices {
-  const ServerLimits& limits;
-  const std::vector<Route>& routes;
-  WorkerPool& workers;
-  IdGenerator& ids;
-  bool loopback_only = true;  ///< Bound to this machine: foreign hosts and pages are refused.
-};
 
 /// One connection: its requests one after the other, as HTTP/1.1 answers them. Network thread only.
 class Session : public std::enable_shared_from_this<Session> {
@@ -47,9 +35,12 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<std::optional<HttpRequest>> read_request();
   /// False where the connection is to be closed.
   boost::asio::awaitable<bool> answer(HttpRequest request);
-  boost::asio::awaitable<void> dispatch(Exchange& exchange, std::shared_ptr<HttpRequest> request);
+  boost::asio::awaitable<void> respond(Exchange& exchange, std::shared_ptr<HttpRequest> request);
   boost::asio::awaitable<void> refuse(unsigned status, std::string_view message);
+  boost::asio::awaitable<void> refuse(HttpResponse response, std::string_view request_id);
+  /// False where the header alone refuses the request; what there was to say was said.
   boost::asio::awaitable<bool> welcome_body(const HttpParser& parser);
+  std::size_t body_bytes_max(const HttpRequest& head) const;
   Deadline phase_deadline() const;
 
   SessionServices services_;

@@ -25,8 +25,9 @@ class ServerTest : public testing::Test {
   }
 
   void start() {
-    auto started =
-        Server::start({.host = "127.0.0.1", .port = 0, .workers = 2, .limits = limits}, provider);
+    options.port = 0;
+    options.limits = limits;
+    auto started = Server::start(options, provider);
     ASSERT_TRUE(started.has_value()) << started.error().message;
     server = *std::move(started);
   }
@@ -62,6 +63,7 @@ class ServerTest : public testing::Test {
     EXPECT_EQ(std::string_view(body.at("request_id").get_string()), response.header("request-id"));
   }
 
+  ServerOptions options;
   ServerLimits limits;
   std::shared_ptr<ScriptedProvider> provider;
   std::unique_ptr<Server> server;

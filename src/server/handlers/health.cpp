@@ -56,6 +56,24 @@ Reply report_health(const Provider& provider, std::chrono::steady_clock::time_po
   return json_response(json::serialize(body), is_ready ? 200 : 503);
 }
 
+Reply report_ready(const Provider& provider, const RequestContext& context) {
+  const ProviderStatus status = provider.status();
+  if (status.state == ProviderStatus::State::kReady) {
+    return json_response(json::serialize(json::object{{"status", "ready"}}));
+  }
+  const bool is_loading = status.state == ProviderStatus::State::kLoading;
+  return error_response(is_loading ? unavailable("the model is loading")
+                                   : unavailable("the model failed: see /health"),
+                        context.request_id);
+}
+
+Reply report_metrics(const Provider& provider, const Metrics& metrics) {
+  HttpResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = metrics.to_text(provider.status());
+  return response;
+}
+
 Reply say_hello() {
   return json_response(json::serialize(
       json::object{{"name", "onnx-local"}, {"version", ONNXLOCAL_VERSION}, {"health", "/health"}}));

@@ -16,21 +16,20 @@ std::vector<anthropic::ModelCard> model_cards(const Provider& provider) {
   return cards;
 }
 
-Reply list_models(const Provider& provider, const HttpRequest& request,
-                  const RequestContext& context) {
+Reply list_models(const Models& models, const HttpRequest& request, const RequestContext& context) {
   const auto limit = query_value(request.query, "limit");
   const auto after_id = query_value(request.query, "after_id");
   const auto before_id = query_value(request.query, "before_id");
   const auto page = anthropic::parse_model_page(limit, after_id, before_id);
   if (!page) return error_response(page.error(), context.request_id);
-  auto body = anthropic::model_list_body(model_cards(provider), *page);
+  auto body = anthropic::model_list_body(model_cards(*models.provider), *page);
   if (!body) return error_response(body.error(), context.request_id);
   return json_response(*std::move(body));
 }
 
-Reply retrieve_model(const Provider& provider, const RequestContext& context) {
-  const auto cards = model_cards(provider);
-  const auto found = anthropic::resolve_model(context.parameter, cards);
+Reply retrieve_model(const Models& models, const RequestContext& context) {
+  const auto cards = model_cards(*models.provider);
+  const auto found = models.aliases->resolve(context.parameter, cards);
   if (!found) return error_response(found.error(), context.request_id);
   anthropic::ModelCard card = **found;
   card.id = context.parameter;

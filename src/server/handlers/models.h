@@ -4,6 +4,7 @@
 
 #include "api/anthropic/models.h"
 #include "provider/provider.h"
+#include "server/addressing.h"
 #include "server/router.h"
 
 namespace onnxlocal {
@@ -12,10 +13,9 @@ namespace onnxlocal {
 std::vector<anthropic::ModelCard> model_cards(const Provider& provider);
 
 /// GET /v1/models, by pages.
-Reply list_models(const Provider& provider, const HttpRequest& request,
-                  const RequestContext& context);
+Reply list_models(const Models& models, const HttpRequest& request, const RequestContext& context);
 
 /// GET /v1/models/{id}. An alias is answered with the model it stands for, under the id asked for.
-Reply retrieve_model(const Provider& provider, const RequestContext& context);
+Reply retrieve_model(const Models& models, const RequestContext& context);
 
 }  // namespace onnxlocal
