@@ -107,8 +107,9 @@ void OutputParser::push(std::string_view text, std::vector<ParsedEvent>& events)
   }
 }
 
-void OutputParser::finish(std::vector<ParsedEvent>& events) {
+void OutputParser::finish(std::vector<ParsedEvent>& events, bool is_cut) {
   is_last_ = true;
+  is_cut_ = is_cut;
   while (step(events)) {
   }
   if (state_ == State::kBody && body_->has_name()) {
@@ -150,10 +151,9 @@ bool OutputParser::begin(Events&) {
       spaces == std::string::npos ? std::string_view() : std::string_view(buffer_).substr(spaces);
   const bool may_think = dialect_->can_think && !has_thought_;
   const std::string& think_mark = dialect_->thinking.open;
-  if (!is_last_ &&
-      (may_become(rest, begin_marks_) || (may_think && may_become(rest, {think_mark})))) {
-    return false;
-  }
+  const bool may_be_mark =
+      may_become(rest, begin_marks_) || (may_think && may_become(rest, {think_mark}));
+  if (may_be_mark && (!is_last_ || (is_cut_ && !rest.empty()))) return false;
   if (may_think && rest.starts_with(think_mark)) {
     buffer_.erase(0, spaces + think_mark.size());
     state_ = State::kThinking;
@@ -214,7 +214,8 @@ bool OutputParser::talk(Events& events) {
     enter_calls(std::move(raw), true);
     return true;
   }
-  const std::size_t kept = is_last_ || marks.empty() ? 0 : open_end_with_space(buffer_, marks);
+  std::size_t kept = marks.empty() ? 0 : open_end_with_space(buffer_, marks);
+  if (is_last_) kept = is_cut_ && !marks.empty() ? open_end(buffer_, marks) : 0;
   add_text(std::string_view(buffer_).substr(0, buffer_.size() - kept), events);
   buffer_.erase(0, buffer_.size() - kept);
   return false;
@@ -244,7 +245,7 @@ bool OutputParser::look_for_call(Events& events) {
     read(mark->size());
     return true;
   }
-  if (!is_last_ && may_become(buffer_, call_marks_)) return false;
+  if (may_become(buffer_, call_marks_) && (!is_last_ || is_cut_)) return false;
   const char byte = buffer_.front();
   if (byte == '{') {
     needs_known_name_ = !is_opened_;

@@ -54,9 +54,9 @@ class OutputParser {
   OutputParser(std::shared_ptr<const Dialect> dialect, OutputParserOptions options);
 
   void push(std::string_view text, std::vector<ParsedEvent>& events);
-  /// The reply is over. Call once, last. A call that was cut off is closed, or left out where its
-  /// name was not known yet.
-  void finish(std::vector<ParsedEvent>& events);
+  /// The reply is over, or (`is_cut`) broken off somewhere. Call once, last. A call that was cut
+  /// off is closed, or left out where its name was not known yet; so is half a mark.
+  void finish(std::vector<ParsedEvent>& events, bool is_cut = false);
 
   bool is_thinking() const { return state_ == State::kThinking; }
   /// From a mark that begins a call to what ends it.
@@ -104,6 +104,7 @@ class OutputParser {
   std::string raw_;     ///< Read as the beginning of a call: text, if no call comes of it.
   std::optional<CallBody> body_;
   bool is_last_ = false;  ///< No more text comes.
+  bool is_cut_ = false;
   bool has_thought_ = false;
   bool is_trimming_ = false;  ///< White space in front of the next text is left out.
   bool is_opened_ = false;    ///< By a mark, which nothing closed yet.

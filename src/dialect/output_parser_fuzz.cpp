@@ -67,11 +67,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   OutputParserOptions options;
   options.begins_thinking = dialect->can_think && (data[1] & 1) != 0;
   options.tool_names = {"f", "get"};
+  const bool is_cut = (data[1] & 4) != 0;
 
   std::vector<ParsedEvent> whole;
   OutputParser at_once(dialect, options);
   at_once.push(raw, whole);
-  at_once.finish(whole);
+  at_once.finish(whole, is_cut);
 
   std::vector<ParsedEvent> pieces;
   OutputParser parser(dialect, options);
@@ -81,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     parser.push(piece, pieces);
     rest.remove_prefix(piece.size());
   }
-  parser.finish(pieces);
+  parser.finish(pieces, is_cut);
   CHECK(joined(whole) == joined(pieces));
   return 0;
 }

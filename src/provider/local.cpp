@@ -1,13 +1,16 @@
 #include "provider/local.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "dialect/dialect.h"
 #include "provider/load_parts.h"
+#include "provider/reply_plan.h"
+#include "provider/reply_run.h"
+#include "text/grammar.h"
 
 namespace onnxlocal {
 namespace {
@@ -21,43 +24,28 @@ SamplingOptions fill_in(SamplingOptions asked, const SamplingDefaults& defaults)
   return asked;
 }
 
-/// Passes events on and, where the reply went well, remembers its tokens.
-class RememberingSink {
- public:
-  RememberingSink(EventSink sink, std::shared_ptr<const PromptBuilder> prompts,
-                  std::shared_ptr<const Tokenizer> tokenizer, Prompt prompt, std::string scope)
-      : sink_(std::move(sink)),
-        prompts_(std::move(prompts)),
-        tokenizer_(std::move(tokenizer)),
-        prompt_(std::move(prompt)),
-        scope_(std::move(scope)) {}
+PromptRequest prompt_request(const GenerationRequest& request, const Dialect& dialect) {
+  return {.messages = request.messages,
+          .tools = request.tools,
+          .wants_thinking = wants_thinking(request, dialect),
+          .scope = request.cache_scope};
+}
 
-  void operator()(GenerationEvent event) {
-    if (const auto* delta = std::get_if<GenerationDelta>(&event)) {
-      text_ += delta->text;
-      for (const TokenReport& report : delta->tokens) {
-        tokens_.push_back(report.chosen.token);
-        is_plain_ = is_plain_ && !tokenizer_->is_special(report.chosen.token);
-      }
-    } else if (const auto* finished = std::get_if<GenerationFinished>(&event)) {
-      // At a stop string, tokens and text need not end at the same place.
-      if (is_plain_ && finished->reason != StopReason::kStopString) {
-        prompts_->remember(prompt_, scope_, text_, tokens_);
-      }
-    }
-    sink_(std::move(event));
-  }
+std::shared_ptr<const Dialect> dialect_of(const LocalParts& parts) {
+  const auto has_token = [&](std::string_view token) {
+    return parts.tokenizer->token_id(token).has_value();
+  };
+  const std::string_view source =
+      parts.chat_template ? std::string_view(parts.chat_template->source()) : std::string_view();
+  return std::make_shared<const Dialect>(detect_dialect(source, has_token));
+}
 
- private:
-  EventSink sink_;
-  std::shared_ptr<const PromptBuilder> prompts_;
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  Prompt prompt_;
-  std::string scope_;
-  std::string text_;
-  std::vector<TokenId> tokens_;
-  bool is_plain_ = true;  ///< No special token: those have no text that could come back.
-};
+/// Compiling the least grammar also builds what all grammars of a tokenizer share.
+bool takes_grammars(const std::shared_ptr<const Tokenizer>& tokenizer) {
+  const auto grammar = Grammar::from_lark(tokenizer, "start: \"a\"");
+  if (!grammar) LOG_WARNING("no grammar can hold this model: {}", describe(grammar.error()));
+  return grammar.has_value();
+}
 
 }  // namespace
 
@@ -66,8 +54,9 @@ struct LocalProvider::Loaded {
   SamplingDefaults sampling;
   std::string execution_provider;
   std::vector<std::string> warnings;
-  std::shared_ptr<const Tokenizer> tokenizer;
+  ModelTongue tongue;
   std::shared_ptr<const PromptBuilder> prompts;  ///< Shared with the sinks of what runs.
+  std::unique_ptr<RuleCaches> caches;
   std::unique_ptr<Engine> engine;
 };
 
@@ -126,21 +115,32 @@ Result<LocalProvider::Handle> LocalProvider::start(LocalParts parts, EngineOptio
     return std::unexpected(invalid_request("a model needs a decoder and a tokenizer"));
   }
   const DecoderLimits limits = parts.decoder->limits();
-  TRY(auto running, Engine::start(std::move(parts.decoder), parts.tokenizer, std::move(engine),
-                                  std::move(parts.draft_decoder)));
-  auto prompts = std::make_shared<const PromptBuilder>(
-      parts.tokenizer, std::move(parts.chat_template), parts.bos_token);
-  return std::make_shared<Loaded>(Loaded{.info = {.id = id_of(parts.name),
-                                                  .display_name = parts.name,
-                                                  .created_at = parts.created_at,
-                                                  .context_tokens = limits.slot_tokens_max,
-                                                  .tokens_max = limits.slot_tokens_max - 1},
-                                         .sampling = parts.sampling,
-                                         .execution_provider = std::move(parts.execution_provider),
-                                         .warnings = std::move(parts.warnings),
-                                         .tokenizer = std::move(parts.tokenizer),
-                                         .prompts = std::move(prompts),
-                                         .engine = std::move(running)});
+  auto loaded = std::make_shared<Loaded>();
+  loaded->tongue = {.tokenizer = parts.tokenizer,
+                    .dialect = dialect_of(parts),
+                    .end_tokens = engine.end_tokens,
+                    .takes_grammars = takes_grammars(parts.tokenizer)};
+  loaded->prompts = std::make_shared<const PromptBuilder>(
+      parts.tokenizer, PromptBuilder::Options{.chat_template = std::move(parts.chat_template),
+                                              .dialect = loaded->tongue.dialect,
+                                              .bos_token = parts.bos_token,
+                                              .end_tokens = engine.end_tokens});
+  loaded->caches = std::make_unique<RuleCaches>();
+  TRY(loaded->engine, Engine::start(std::move(parts.decoder), parts.tokenizer, std::move(engine),
+                                    std::move(parts.draft_decoder)));
+  ModelInfo& info = loaded->info;
+  info.id = id_of(parts.name);
+  info.display_name = parts.name;
+  info.created_at = parts.created_at;
+  info.context_tokens = limits.slot_tokens_max;
+  info.tokens_max = limits.slot_tokens_max - 1;
+  info.can_think = loaded->tongue.dialect->can_think;
+  info.calls_tools = loaded->tongue.takes_grammars;
+  info.structured_outputs = loaded->tongue.takes_grammars;
+  loaded->sampling = parts.sampling;
+  loaded->execution_provider = std::move(parts.execution_provider);
+  loaded->warnings = std::move(parts.warnings);
+  return loaded;
 }
 
 void LocalProvider::set_loaded(Result<Handle> loaded) {
@@ -174,17 +174,29 @@ Result<void> LocalProvider::wait_until_loaded(Deadline deadline) const {
 
 Result<ActiveGeneration> LocalProvider::generate(const GenerationRequest& request, EventSink sink) {
   TRY(const Handle loaded, handle());
-  TRY(Prompt prompt, loaded->prompts->build(request.messages, request.cache_scope));
-  SequenceRequest sequence;
-  sequence.prompt = prompt.tokens;
-  sequence.sampling = fill_in(request.sampling, loaded->sampling);
-  sequence.tokens_max = request.tokens_max;
-  sequence.stop_strings = request.stop_strings;
-  sequence.cache_scope = request.cache_scope;
-  RememberingSink remembering(std::move(sink), loaded->prompts, loaded->tokenizer,
-                              std::move(prompt), request.cache_scope);
-  TRY(const SequenceId id, loaded->engine->submit(std::move(sequence), std::move(remembering)));
-  return ActiveGeneration([loaded, id] { loaded->engine->cancel(id); });
+  const PromptRequest asked = prompt_request(request, *loaded->tongue.dialect);
+  ReplyRun::Parts parts;
+  parts.engine = loaded->engine.get();
+  parts.prompts = loaded->prompts;
+  parts.tongue = loaded->tongue;
+  TRY(parts.prompt, loaded->prompts->build(asked));
+  TRY(parts.plan, plan_reply(request, loaded->tongue, parts.prompt, *loaded->caches));
+  parts.sequence.sampling = fill_in(request.sampling, loaded->sampling);
+  parts.sequence.tokens_max = request.tokens_max;
+  parts.sequence.stop_strings = request.stop_strings;
+  parts.sequence.cache_scope = request.cache_scope;
+  parts.sequence.priority = request.priority;
+  parts.sequence.agent = request.agent;
+  for (const CacheBreakpoint& breakpoint : request.cache_breakpoints) {
+    // A beginning that the template cannot render alone is not pinned; nothing else depends on it.
+    const auto tokens = loaded->prompts->prefix_tokens(asked, breakpoint.messages, parts.prompt);
+    if (!tokens || *tokens == 0) continue;
+    parts.sequence.pins.push_back(
+        {.tokens = static_cast<std::uint32_t>(*tokens), .ttl = breakpoint.ttl});
+  }
+  parts.sink = std::move(sink);
+  TRY(auto run, ReplyRun::start(std::move(parts)));
+  return ActiveGeneration([loaded, run = std::move(run)] { run->cancel(); });
 }
 
 Result<ActiveGeneration> LocalProvider::generate_from_tokens(SequenceRequest request,
@@ -196,7 +208,7 @@ Result<ActiveGeneration> LocalProvider::generate_from_tokens(SequenceRequest req
 
 Result<std::vector<TokenId>> LocalProvider::tokenize(const GenerationRequest& request) {
   TRY(const Handle loaded, handle());
-  TRY(Prompt prompt, loaded->prompts->build(request.messages, request.cache_scope));
+  TRY(Prompt prompt, loaded->prompts->build(prompt_request(request, *loaded->tongue.dialect)));
   return std::move(prompt.tokens);
 }
 

@@ -207,9 +207,10 @@ TEST(LocalProvider, TakesTokensToo) {
   request.sampling.temperature = 0;
   request.tokens_max = 5;
   request.ignore_end_tokens = true;
-  auto active = model.provider->generate_from_tokens(request, recorder.sink());
+  const std::vector<TokenId> prompt = request.prompt;
+  auto active = model.provider->generate_from_tokens(std::move(request), recorder.sink());
   ASSERT_TRUE(active);
-  EXPECT_EQ(recorder.wait().tokens, model.decoder->expected_greedy(request.prompt, 5));
+  EXPECT_EQ(recorder.wait().tokens, model.decoder->expected_greedy(prompt, 5));
 }
 
 TEST(LocalProvider, SaysWhyAModelDoesNotLoad) {

@@ -10,48 +10,77 @@
 #include <vector>
 
 #include "base/result.h"
+#include "dialect/dialect.h"
 #include "generation/message.h"
 #include "generation/token.h"
+#include "generation/tool.h"
 #include "provider/reply_memory.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace onnxlocal {
 
-/// A prompt, and where its last text began: what is generated continues that text.
-struct Prompt {
-  std::vector<TokenId> tokens;
-  std::size_t open_tokens_begin = 0;  ///< The last text's tokens are [here, end).
-  std::string open_text;              ///< The last text; empty where a special token is last.
+/// What a prompt is made of.
+struct PromptRequest {
+  std::span<const Message> messages;
+  std::span<const ToolDefinition> tools = {};
+  bool wants_thinking = false;
+  std::string_view scope = {};  ///< Keeps what is remembered apart.
 };
 
-/// Turns messages into a prompt's tokens, replies of ours in the history into the very tokens that
-/// were generated. Any thread.
+/// A prompt, and where its last turn began: what is generated continues that turn.
+struct Prompt {
+  std::vector<TokenId> tokens;
+  std::size_t turn_begin = 0;   ///< The last turn's tokens are [here, end).
+  std::string opening;          ///< The last turn's text, up to where a reply's own begins.
+  std::string continued;        ///< The text of a reply that is to be continued.
+  bool opens_thinking = false;  ///< It ends within thinking.
+};
+
+/// Turns messages and tools into a prompt's tokens, replies of ours in the history into the very
+/// tokens that were generated. Any thread.
 class PromptBuilder {
  public:
-  /// `chat_template` may be null: then messages are written as "role: text" with blank lines
-  /// between, the last one "assistant:", behind `bos_token` where there is one.
-  PromptBuilder(std::shared_ptr<const Tokenizer> tokenizer,
-                std::shared_ptr<const ChatTemplate> chat_template,
-                std::optional<TokenId> bos_token);
+  struct Options {
+    /// Null: messages are written as "role: text" with blank lines between, the last one
+    /// "assistant:".
+    std::shared_ptr<const ChatTemplate> chat_template;
+    std::shared_ptr<const Dialect> dialect;
+    std::optional<TokenId> bos_token;  ///< Begins a prompt where there is no chat template.
+    std::vector<TokenId> end_tokens;   ///< End a turn.
+  };
+  PromptBuilder(std::shared_ptr<const Tokenizer> tokenizer, Options options);
 
-  /// `scope` keeps what is remembered apart. Errors: invalid_request (the template refuses the
-  /// messages), internal.
-  Result<Prompt> build(std::span<const Message> messages, std::string_view scope) const;
+  /// Errors: invalid_request (the template refuses the messages, a schema is no JSON), internal.
+  Result<Prompt> build(const PromptRequest& request) const;
 
-  /// After `prompt`, `tokens` were generated and spelled `text`; neither holds a special token.
-  void remember(const Prompt& prompt, std::string_view scope, std::string_view text,
+  /// How many of `prompt`'s tokens come of its tools and first `messages` messages, whatever
+  /// follows them. Errors: as `build`.
+  Result<std::size_t> prefix_tokens(const PromptRequest& request, std::size_t messages,
+                                    const Prompt& prompt) const;
+
+  /// After `prompt`, `tokens` were generated, and the client was shown `reply`.
+  void remember(const Prompt& prompt, std::string_view scope, const Message& reply,
                 std::span<const TokenId> tokens) const;
 
  private:
-  Result<Prompt> tokenize(std::span<const PromptPiece> pieces,
-                          std::optional<std::string_view> scope) const;
-  Result<bool> check_pieces(std::span<const Message> messages,
-                            std::span<const PromptPiece> pieces) const;
+  struct Rendered {
+    std::vector<PromptPiece> pieces;
+    std::vector<TokenId> tokens;  ///< Of the pieces at once, where those are needed.
+    std::size_t own_pieces = 0;   ///< The last so many are ours, and not in `tokens`.
+  };
+  Result<Rendered> render(const PromptRequest& request) const;
+  void close_thinking(std::vector<PromptPiece>& pieces) const;
+  Result<Prompt> tokenize(std::span<const PromptPiece> pieces, const PromptRequest* request) const;
+  Result<Prompt> tokenize_at_once(Rendered rendered, const PromptRequest& request) const;
+  void describe_last_turn(std::span<const PromptPiece> turn, const PromptRequest& request,
+                          Prompt& prompt) const;
+  bool is_end(const PromptPiece& piece) const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::shared_ptr<const ChatTemplate> chat_template_;
-  std::optional<TokenId> bos_token_;
+  Options options_;
+  std::vector<std::string> ends_;  ///< Spellings of the end tokens.
+  bool has_native_tools_ = false;
   std::unique_ptr<ReplyMemory> memory_;
 
   /// Whether a prompt tokenized piece by piece is the same as tokenized at once. Some tokenizers

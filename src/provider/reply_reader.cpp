@@ -22,7 +22,7 @@ ReplyReader::ReplyReader(std::shared_ptr<const Dialect> dialect, Options options
       shows_thinking_(options.shows_thinking) {}
 
 void ReplyReader::push(std::string_view text, std::vector<TokenReport> reports,
-                       std::vector<GenerationEvent>& events) {
+                       std::vector<ReplyEvent>& events) {
   const bool was_thinking = parser_.is_thinking();
   const auto tokens = static_cast<std::uint32_t>(reports.size());
   parser_.push(text, parsed_);
@@ -36,12 +36,12 @@ void ReplyReader::push(std::string_view text, std::vector<TokenReport> reports,
   translate(events);
 }
 
-void ReplyReader::finish(std::vector<GenerationEvent>& events) {
-  parser_.finish(parsed_);
+void ReplyReader::finish(std::vector<ReplyEvent>& events, bool is_cut) {
+  parser_.finish(parsed_, is_cut);
   translate(events);
 }
 
-void ReplyReader::translate(std::vector<GenerationEvent>& events) {
+void ReplyReader::translate(std::vector<ReplyEvent>& events) {
   for (ParsedEvent& event : parsed_) {
     if (auto* text = std::get_if<ParsedText>(&event)) {
       add_text(std::move(text->text), events);
@@ -66,13 +66,16 @@ void ReplyReader::translate(std::vector<GenerationEvent>& events) {
       events.emplace_back(ToolInputDelta{.json = std::move(input->json)});
     } else {
       is_in_input_ = false;
-      if (!std::get<ParsedCallEnd>(event).is_whole) ++closed_calls_;
+      const bool is_whole = std::get<ParsedCallEnd>(event).is_whole;
+      if (!is_whole) ++closed_calls_;
+      events.emplace_back(ToolInputEnded{.call = std::get<ToolUseBlock>(message_.content.back()),
+                                         .is_whole = is_whole});
     }
   }
   parsed_.clear();
 }
 
-void ReplyReader::add_text(std::string text, std::vector<GenerationEvent>& events) {
+void ReplyReader::add_text(std::string text, std::vector<ReplyEvent>& events) {
   auto* last =
       message_.content.empty() ? nullptr : std::get_if<TextBlock>(&message_.content.back());
   if (last == nullptr) {

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "dialect/dialect.h"
@@ -14,6 +16,14 @@ namespace onnxlocal {
 
 /// "toolu_" and 24 random letters and digits.
 std::string make_tool_use_id();
+
+/// A call's input is over.
+struct ToolInputEnded {
+  ToolUseBlock call;
+  bool is_whole = true;  ///< False where we closed it: it was cut off, or no JSON.
+};
+using ReplyEvent =
+    std::variant<GenerationDelta, ThinkingDelta, ToolUseStarted, ToolInputDelta, ToolInputEnded>;
 
 /// Turns a model's raw text into the events of a reply (text, thinking, calls), and gathers what it
 /// said as the message that will come back in the history. Copyable, for a second try from the
@@ -28,9 +38,9 @@ class ReplyReader {
 
   /// `reports` belong to the tokens of `text`; those of thinking and calls are left out.
   void push(std::string_view text, std::vector<TokenReport> reports,
-            std::vector<GenerationEvent>& events);
-  /// The text is over. Call once, last.
-  void finish(std::vector<GenerationEvent>& events);
+            std::vector<ReplyEvent>& events);
+  /// The text is over, or (`is_cut`) broken off somewhere. Call once, last.
+  void finish(std::vector<ReplyEvent>& events, bool is_cut = false);
 
   bool is_thinking() const { return parser_.is_thinking(); }
   bool is_calling() const { return parser_.is_calling(); }
@@ -44,8 +54,8 @@ class ReplyReader {
   const Message& message() const { return message_; }
 
  private:
-  void translate(std::vector<GenerationEvent>& events);
-  void add_text(std::string text, std::vector<GenerationEvent>& events);
+  void translate(std::vector<ReplyEvent>& events);
+  void add_text(std::string text, std::vector<ReplyEvent>& events);
 
   OutputParser parser_;
   bool shows_thinking_;

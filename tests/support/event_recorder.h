@@ -21,6 +21,13 @@ struct Recorded {
   std::vector<TokenId> tokens;
   std::vector<TokenReport> reports;
   std::string text;
+  std::string thinking;
+  struct Call {
+    std::string id;
+    std::string name;
+    std::string input;
+  };
+  std::vector<Call> calls;
   std::uint32_t deltas = 0;
   std::optional<GenerationFinished> finished;
   std::optional<Error> failed;
@@ -78,6 +85,13 @@ class EventRecorder {
           r.tokens.push_back(report.chosen.token);
           r.reports.push_back(std::move(report));
         }
+      } else if (auto* thinking = std::get_if<ThinkingDelta>(&event)) {
+        r.thinking += thinking->text;
+      } else if (auto* call = std::get_if<ToolUseStarted>(&event)) {
+        r.calls.push_back({.id = call->id, .name = call->name, .input = {}});
+      } else if (auto* input = std::get_if<ToolInputDelta>(&event)) {
+        if (r.calls.empty()) r.violations.emplace_back("input of no call");
+        if (!r.calls.empty()) r.calls.back().input += input->json;
       } else if (auto* finished = std::get_if<GenerationFinished>(&event)) {
         if (!r.started) r.violations.emplace_back("finished before the start");
         r.finished = std::move(*finished);

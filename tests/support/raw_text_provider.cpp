@@ -1,7 +1,9 @@
 #include "raw_text_provider.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -111,7 +113,7 @@ Result<ActiveGeneration> RawTextProvider::generate(const GenerationRequest& requ
   Usage usage;
   TRY(usage.input_tokens, count_tokens(request));
   sink(GenerationStarted{.usage = usage});
-  std::vector<GenerationEvent> events;
+  std::vector<ReplyEvent> events;
   std::string_view rest = reply;
   while (!rest.empty() && usage.output_tokens < request.tokens_max) {
     const std::string_view piece = piece_of(rest, kBytesPerToken);
@@ -119,8 +121,15 @@ Result<ActiveGeneration> RawTextProvider::generate(const GenerationRequest& requ
     rest.remove_prefix(piece.size());
     ++usage.output_tokens;
   }
-  reader.finish(events);
-  for (GenerationEvent& event : events) sink(std::move(event));
+  reader.finish(events, !rest.empty());
+  for (ReplyEvent& event : events) {
+    std::visit(
+        [&](auto& shown) {
+          using Shown = std::decay_t<decltype(shown)>;
+          if constexpr (!std::is_same_v<Shown, ToolInputEnded>) sink(std::move(shown));
+        },
+        event);
+  }
   const StopReason reason = !rest.empty()         ? StopReason::kTokensMax
                             : reader.has_called() ? StopReason::kToolUse
                                                   : StopReason::kEndOfTurn;
