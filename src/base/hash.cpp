@@ -132,4 +132,68 @@ std::uint64_t hash_bytes(std::span<const std::byte> bytes, std::uint64_t seed) {
   return fold(hash ^ kFirst, kSecond ^ (seed + bytes.size()));
 }
 
+namespace {
+
+constexpr std::uint64_t kPrime1 = 0x9E3779B185EBCA87ULL;
+constexpr std::uint64_t kPrime2 = 0xC2B2AE3D27D4EB4FULL;
+constexpr std::uint64_t kPrime3 = 0x165667B19E3779F9ULL;
+constexpr std::uint64_t kPrime4 = 0x85EBCA77C2B2AE63ULL;
+constexpr std::uint64_t kPrime5 = 0x27D4EB2F165667C5ULL;
+constexpr std::size_t kLanes = 4;
+constexpr std::size_t kStripeBytes = kLanes * sizeof(std::uint64_t);
+
+template <class Word>
+Word load_little_endian(const std::byte* bytes) {
+  Word word = 0;
+  std::memcpy(&word, bytes, sizeof(word));
+  if constexpr (std::endian::native == std::endian::big) word = std::byteswap(word);
+  return word;
+}
+
+std::uint64_t xxh64_round(std::uint64_t lane, std::uint64_t input) {
+  return std::rotl(lane + input * kPrime2, 31) * kPrime1;
+}
+
+std::uint64_t xxh64_stripes(std::span<const std::byte>& bytes, std::uint64_t seed) {
+  std::array<std::uint64_t, kLanes> lanes = {seed + kPrime1 + kPrime2, seed + kPrime2, seed,
+                                             seed - kPrime1};
+  for (; bytes.size() >= kStripeBytes; bytes = bytes.subspan(kStripeBytes)) {
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      const std::byte* input = bytes.data() + i * sizeof(std::uint64_t);
+      lanes[i] = xxh64_round(lanes[i], load_little_endian<std::uint64_t>(input));
+    }
+  }
+  std::uint64_t hash = std::rotl(lanes[0], 1) + std::rotl(lanes[1], 7) + std::rotl(lanes[2], 12) +
+                       std::rotl(lanes[3], 18);
+  for (const std::uint64_t lane : lanes) {
+    hash = (hash ^ xxh64_round(0, lane)) * kPrime1 + kPrime4;
+  }
+  return hash;
+}
+
+}  // namespace
+
+std::uint64_t xxh64(std::span<const std::byte> bytes, std::uint64_t seed) {
+  const std::uint64_t size = bytes.size();
+  std::uint64_t hash = seed + kPrime5;
+  if (bytes.size() >= kStripeBytes) hash = xxh64_stripes(bytes, seed);
+  hash += size;
+  for (; bytes.size() >= 8; bytes = bytes.subspan(8)) {
+    hash ^= xxh64_round(0, load_little_endian<std::uint64_t>(bytes.data()));
+    hash = std::rotl(hash, 27) * kPrime1 + kPrime4;
+  }
+  if (bytes.size() >= 4) {
+    hash ^= std::uint64_t{load_little_endian<std::uint32_t>(bytes.data())} * kPrime1;
+    hash = std::rotl(hash, 23) * kPrime2 + kPrime3;
+    bytes = bytes.subspan(4);
+  }
+  for (const std::byte byte : bytes) {
+    hash ^= std::to_integer<std::uint64_t>(byte) * kPrime5;
+    hash = std::rotl(hash, 11) * kPrime1;
+  }
+  hash = (hash ^ (hash >> 33)) * kPrime2;
+  hash = (hash ^ (hash >> 29)) * kPrime3;
+  return hash ^ (hash >> 32);
+}
+
 }  // namespace onnxlocal

@@ -56,6 +56,27 @@ TEST(Sha256, ReadsAFileAndTellsHowFarItIs) {
   EXPECT_EQ(sha256_file(path).error().code, ErrorCode::kNotFound);
 }
 
+TEST(Xxh64, AgreesWithThePublishedValues) {
+  EXPECT_EQ(xxh64({}), 0xEF46DB3751D8E999ULL);
+  EXPECT_EQ(xxh64(bytes("a")), 0xD24EC4F1A98C6E5BULL);
+  EXPECT_EQ(xxh64(bytes("abc")), 0x44BC2CF5AD770999ULL);
+  EXPECT_EQ(xxh64(bytes("Nobody inspects the spammish repetition")), 0xFBCEA83C8A378BF1ULL);
+}
+
+TEST(Xxh64, EveryLengthSeedAndByteCounts) {
+  std::set<std::uint64_t> seen;
+  std::vector<std::byte> zeros(100);
+  for (std::size_t size = 0; size <= zeros.size(); ++size) {
+    EXPECT_TRUE(seen.insert(xxh64(std::span(zeros).first(size), 0)).second) << size;
+    EXPECT_TRUE(seen.insert(xxh64(std::span(zeros).first(size), 1)).second) << size;
+  }
+  for (std::size_t i = 0; i < zeros.size(); ++i) {
+    auto changed = zeros;
+    changed[i] = std::byte{1};
+    EXPECT_TRUE(seen.insert(xxh64(changed)).second) << i;
+  }
+}
+
 TEST(HashBytes, EveryLengthSeedAndByteCounts) {
   std::set<std::uint64_t> seen;
   const std::vector<std::byte> zeros(100);

@@ -48,6 +48,7 @@ void add_commands(CLI::App& app, CommandLine& line) {
   add_warm(app, line);
   add_import(app, line);
   add_list(app, line);
+  add_cache(app, line);
   add_show(app, line);
   add_doctor(app, line);
   add_bench(app, line);

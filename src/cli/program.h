@@ -56,6 +56,7 @@ void add_warm(CLI::App& app, CommandLine& line);
 void add_import(CLI::App& app, CommandLine& line);
 void add_launch(CLI::App& app, CommandLine& line);
 void add_list(CLI::App& app, CommandLine& line);
+void add_cache(CLI::App& app, CommandLine& line);
 void add_show(CLI::App& app, CommandLine& line);
 void add_doctor(CLI::App& app, CommandLine& line);
 void add_bench(CLI::App& app, CommandLine& line);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "cli/cache_settings.h"
 #include "cli/program.h"
 #include "cli/progress.h"
 #include "cli/serve_banner.h"
@@ -38,6 +39,8 @@ Served open_model(const CommandContext& context, ProgressBar& bar, ProgressSink 
     print_error(error, /*as_json=*/false);
     return {.provider = std::make_shared<UnavailableProvider>(id, error), .model = {}};
   }
+  set_up->engine.disk_cache = disk_cache_options(context);
+  set_up->engine.explain_cache = context.settings.explain_cache;
   Served served;
   served.model = folder->name;
   served.context_tokens = folder->config.context_tokens;
@@ -61,6 +64,9 @@ bool is_local(const std::string& host) {
 Result<ExitCode> run_serve(const CommandContext& context, bool allow_unauthenticated) {
   const Settings& settings = context.settings;
   TRY(ServerOptions options, server_options(settings.serve));
+  // What is asked for is shown, whatever the level.
+  const bool explains = settings.explain_cache != ExplainCache::kOff;
+  if (explains && settings.log_level > LogLevel::kInfo) set_log_level(LogLevel::kInfo);
   ProgressBar bar;
   // The banner goes out in one piece.
   std::atomic<bool> has_banner = false;
@@ -99,6 +105,19 @@ void add_limits(CLI::App& command, CommandLine& line) {
   line.add_setting(command, "request_timeout", "Most seconds for one answer; 0 is no limit");
 }
 
+void add_cache_flags(CLI::App& command, CommandLine& line) {
+  line.add_setting(command, "cache_dir", "Keep prefixes here; else in the cache folder");
+  line.add_setting(command, "disk_cache",
+                   "Most bytes of prefixes on disk: 512M, 8G; off keeps none. Else 4G, and no more "
+                   "than a tenth of what is free");
+  command.add_flag_callback(
+      "--no-disk-cache", [&line] { line.flags["disk_cache"] = "off"; },
+      "The same as --disk-cache off");
+  command.add_flag("--explain-cache{reason}", line.flags["explain_cache"],
+                   "Log what the prefix cache did for each prompt, and why no more; =text also "
+                   "shows the prompt's text there [ONNX_LOCAL_EXPLAIN_CACHE]");
+}
+
 }  // namespace
 
 void add_serve(CLI::App& app, CommandLine& line) {
@@ -106,6 +125,7 @@ void add_serve(CLI::App& app, CommandLine& line) {
   line.add_setting(*command, "host", "The address to listen on (127.0.0.1)");
   line.add_setting(*command, "port", "The port to listen on (3001); 0 takes a free one");
   line.add_setting(*command, "model", "A name, a folder or a file; else the default model");
+  add_cache_flags(*command, line);
   line.add_setting(*command, "speculation", "Guess tokens ahead: off, prompt-lookup or draft");
   line.add_setting(*command, "api_key_file",
                    "API keys, one on each line; read again at SIGHUP. One key alone may stand in "

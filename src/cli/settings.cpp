@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "cli/size_text.h"
+
 namespace onnxlocal {
 
 namespace {
@@ -51,6 +53,33 @@ Result<T> with_origin(Result<T> parsed, const ResolvedSetting& setting) {
   if (parsed) return parsed;
   return std::unexpected(
       with_context(fmt::format("{} (from {})", setting.key, setting.origin), parsed.error()));
+}
+
+/// The prefix cache's settings.
+Result<void> apply_cache(const ResolvedSetting& setting, Settings& settings) {
+  if (setting.key == "cache_dir") settings.cache_dir = setting.value;
+  if (setting.key == "disk_cache") {
+    settings.disk_cache_bytes = 0;
+    if (setting.value == "off") {
+      settings.disk_cache_bytes.reset();
+    } else if (setting.value != "auto") {
+      const auto bytes = parse_size(setting.value);
+      if (!bytes || *bytes == 0) return bad_value(setting, "off, auto, or a size: 512M, 8G");
+      settings.disk_cache_bytes = *bytes;
+    }
+  }
+  if (setting.key == "explain_cache") {
+    if (setting.value == "off") {
+      settings.explain_cache = ExplainCache::kOff;
+    } else if (setting.value == "reason") {
+      settings.explain_cache = ExplainCache::kReason;
+    } else if (setting.value == "text") {
+      settings.explain_cache = ExplainCache::kText;
+    } else {
+      return bad_value(setting, "off, reason or text");
+    }
+  }
+  return {};
 }
 
 Result<void> apply(const ResolvedSetting& setting, Settings& settings) {
@@ -135,6 +164,9 @@ const std::vector<SettingSpec>& setting_specs() {
       {"request_timeout", "--request-timeout", {}, "0"},
       {"cors_origins", "--cors-origin", {}, ""},
       {"aliases", "--alias", {}, ""},
+      {"cache_dir", "--cache-dir", {"ONNX_LOCAL_CACHE_DIR"}, ""},
+      {"disk_cache", "--disk-cache", {"ONNX_LOCAL_DISK_CACHE"}, "auto"},
+      {"explain_cache", "--explain-cache", {"ONNX_LOCAL_EXPLAIN_CACHE"}, "off"},
       {"log_level", "--log-level", {"ONNX_LOG_LEVEL"}, "warning"},
   };
   return specs;
@@ -145,6 +177,7 @@ Result<Settings> resolve_settings(const SettingSources& sources, bool verbose) {
   for (const SettingSpec& spec : setting_specs()) {
     TRY(ResolvedSetting setting, resolve(spec, sources));
     TRY_VOID(apply(setting, settings));
+    TRY_VOID(apply_cache(setting, settings));
     settings.resolved.push_back(std::move(setting));
   }
   TRY_VOID(settle_speculation(settings));

@@ -62,6 +62,10 @@ struct Settings {
   Speculation speculation = Speculation::kPromptLookup;
   std::string draft_model;  ///< A name or a path; where it is not empty, it guesses.
   ServeSettings serve;
+  std::string cache_dir;  ///< Of prefixes; empty: in the store's cache folder.
+  /// Bytes of prefixes on disk: 0 as much as is sensible, empty none.
+  std::optional<std::uint64_t> disk_cache_bytes = 0;
+  ExplainCache explain_cache = ExplainCache::kOff;
   std::vector<ResolvedSetting> resolved;
   std::vector<std::string> warnings;
 };

@@ -63,6 +63,28 @@ TEST(Settings, TakeTheFlagBeforeTheEnvironmentBeforeTheFile) {
   EXPECT_EQ(origin_of(*file_alone, "port"), "onnx-local.toml");
 }
 
+TEST(Settings, SayWhatIsKeptOnDisk) {
+  const auto bytes = [](const std::string& value) {
+    return resolve_settings(sources({{"disk_cache", value}}, {}, ""), false)->disk_cache_bytes;
+  };
+  EXPECT_EQ(bytes("auto"), 0U);
+  EXPECT_EQ(bytes("512M"), 512U << 20);
+  EXPECT_FALSE(bytes("off"));
+  for (const char* wrong : {"0", "some", ""}) {
+    EXPECT_FALSE(resolve_settings(sources({{"disk_cache", wrong}}, {}, ""), false)) << wrong;
+  }
+}
+
+TEST(Settings, SayWhatTheLogExplains) {
+  const auto explained = [](const std::string& value) {
+    return resolve_settings(sources({{"explain_cache", value}}, {}, ""), false);
+  };
+  EXPECT_EQ(explained("reason")->explain_cache, ExplainCache::kReason);
+  EXPECT_EQ(explained("text")->explain_cache, ExplainCache::kText);
+  EXPECT_EQ(explained("off")->explain_cache, ExplainCache::kOff);
+  EXPECT_FALSE(explained("all"));
+}
+
 TEST(Settings, LetADraftModelThatIsNamedGuess) {
   const auto plain = resolve_settings(sources({}, {}, ""), false);
   ASSERT_TRUE(plain);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/block_file.h"
 #include "base/deadline.h"
 #include "base/result.h"
 #include "base/strong_id.h"
@@ -79,6 +81,14 @@ enum class ExplainCache {
   kText,    ///< Also the prompt's text around the first difference.
 };
 
+/// Where prefixes survive a restart. Others who use the same folder at the same time share nothing.
+struct DiskCacheOptions {
+  std::filesystem::path folder;  ///< Empty: nowhere.
+  std::uint64_t bytes_max = 0;   ///< 0: 4 GiB, and no more than a tenth of what is free.
+  std::string model;             ///< Its name, for people; what counts is `cache_key`.
+  BlockFileOpener open_file = open_block_file;
+};
+
 struct EngineOptions {
   std::vector<TokenId> end_tokens;  ///< End a turn; from the model's configuration.
   /// Prefill chunk between two decode steps; in a ragged step, prefill beside decoding rows.
@@ -91,6 +101,7 @@ struct EngineOptions {
   /// For requests that name no seed; the system's randomness where empty.
   std::optional<std::uint64_t> random_seed;
   SpeculationOptions speculation;
+  DiskCacheOptions disk_cache;
   ExplainCache explain_cache = ExplainCache::kOff;
   /// For pins' times.
   std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
@@ -106,6 +117,10 @@ struct EngineStatus {
   std::size_t prefix_cache_bytes = 0;
   std::size_t prefix_cache_pinned_bytes = 0;  ///< Of those, pinned or an agent's last.
   std::uint64_t prefix_cache_evictions = 0;   ///< Blocks.
+  std::uint64_t disk_cache_bytes = 0;
+  std::uint64_t disk_cache_evictions = 0;  ///< Blocks.
+  /// Tokens that were brought back from the disk; of `cached_tokens`, the others were in memory.
+  std::uint64_t disk_cached_tokens = 0;
   std::uint64_t sequences_finished = 0;
   std::uint64_t sequences_cancelled = 0;
   std::uint64_t sequences_failed = 0;

@@ -22,11 +22,12 @@ void deliver(Sequence& sequence, Output::Release& release) {
 }  // namespace
 
 Executor::Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options,
-                   MaskDispatch mask_dispatch, std::unique_ptr<Drafter> drafter)
+                   MaskDispatch mask_dispatch, std::unique_ptr<Drafter> drafter,
+                   std::function<void()> on_disk_news)
     : options_(options),
       decoder_(std::move(decoder)),
       rule_(make_chunk_rule(options.chunk_tokens, decoder_->limits(), decoder_->layout())),
-      keeper_(*decoder_, rule_, options_),
+      keeper_(*decoder_, rule_, options_, std::move(on_disk_news)),
       slots_(decoder_->limits().slots, options.kv_bytes_max),
       shared_tokens_(decoder_->free_tokens()),
       mask_dispatch_(std::move(mask_dispatch)) {
@@ -36,10 +37,11 @@ Executor::Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& option
 Executor::~Executor() = default;
 
 bool Executor::step() {
+  const bool has_news = keeper_.poll();
   const bool has_sampled = sample_held();
   admit();
   const StepPlan next = plan();
-  if (next.steps.empty()) return has_sampled;
+  if (next.steps.empty()) return has_sampled || has_news;
   run(next);
   remove_ended();
   return true;
@@ -62,7 +64,7 @@ StepPlan Executor::plan() {
   // Before each chunk, not only at the start: another sequence may have computed what comes next
   // (many clients that send one system prompt at the same time).
   for (const auto& sequence : running_) {
-    if (!sequence->is_prefilling()) continue;
+    if (!sequence->is_prefilling() || sequence->is_restoring()) continue;
     if (is_ragged && sequence->position == 0) {
       if (waits_for_blocks(*sequence)) continue;
       share_prefix(*sequence);
@@ -74,11 +76,12 @@ StepPlan Executor::plan() {
   views.reserve(running_.size());
   for (const auto& sequence : running_) {
     const bool waits_for_others = is_ragged && waits_for_blocks(*sequence);
-    views.push_back({.prompt_tokens = sequence->prefill_tokens,
-                     .position = sequence->position,
-                     .draft_tokens = static_cast<std::uint32_t>(sequence->draft.size()),
-                     .is_waiting = waits_for_others || sequence->waits_for_mask(),
-                     .is_batch = sequence->is_batch()});
+    views.push_back(
+        {.prompt_tokens = sequence->prefill_tokens,
+         .position = sequence->position,
+         .draft_tokens = static_cast<std::uint32_t>(sequence->draft.size()),
+         .is_waiting = waits_for_others || sequence->waits_for_mask() || sequence->is_restoring(),
+         .is_batch = sequence->is_batch()});
   }
   return plan_step({.sequences = views,
                     .rule = rule_,

@@ -34,9 +34,11 @@ namespace onnxlocal {
 class Executor {
  public:
   /// `drafter` is null where nobody guesses; else the decoder is ragged. After each job that
-  /// `mask_dispatch` gets, `step` is to be called again.
-  Executor(std::unique_ptr<Decoder> decoder, const EngineOptions& options,
-           MaskDispatch mask_dispatch, std::unique_ptr<Drafter> drafter = nullptr);
+  /// `mask_dispatch` gets, after `on_disk_news` (on another thread), and at `wake_at`, `step` is to
+  /// be called again.
+  Executor(
+      std::unique_ptr<Decoder> decoder, const EngineOptions& options, MaskDispatch mask_dispatch,
+      std::unique_ptr<Drafter> drafter = nullptr, std::function<void()> on_disk_news = [] {});
   ~Executor();
 
   /// Puts a sequence at the end of its kind's queue.
@@ -47,8 +49,11 @@ class Executor {
 
   bool has_work() const { return !waiting_.empty() || !running_.empty(); }
   /// Admits, plans, runs, samples, and delivers all events but the last ones. False where nothing
-  /// could be done: all that runs waits for masks.
+  /// could be done: all that runs waits for masks, or for the disk.
   bool step();
+  std::chrono::steady_clock::time_point wake_at() const { return keeper_.wake_at(); }
+  /// See `PrefixKeeper::close_disk`.
+  void close_disk(Deadline deadline) { keeper_.close_disk(deadline); }
 
   /// Delivers the last event of each sequence that ended since. Apart from `step`, so that a status
   /// can be published in between: who sees the end sees its effects.

@@ -13,6 +13,7 @@ void Executor::enqueue(std::unique_ptr<Sequence> sequence) {
     sequence->masks =
         std::make_unique<MaskStream>(std::move(sequence->request.constraint), mask_dispatch_);
   }
+  keeper_.enqueue(*sequence);
   waiting_.push_back(std::move(sequence));
 }
 

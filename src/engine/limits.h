@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,6 +21,11 @@ inline constexpr std::uint32_t kDecoderFailuresMax = 3;
 /// A prompt up to this length that pins nothing is a side talk (a title, a summary, a check before
 /// a command): agents' own prompts begin with more than this.
 inline constexpr std::uint32_t kSideTalkTokensMax = 4096;
+
+/// Blocks on their way to the disk, and back: a second or two of prefill, or of a slow disk.
+inline constexpr std::size_t kDiskQueueBytesMax = std::size_t{128} << 20;
+/// A shutdown waits so long for what is on its way to the disk.
+inline constexpr std::chrono::seconds kDiskFlushMax{2};
 
 /// Tokens that the log shows on each side of a prompt's first difference.
 inline constexpr std::uint32_t kExplainedTokens = 24;

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/intake.h"
+#include "engine/limits.h"
 
 namespace onnxlocal {
 namespace {
@@ -43,7 +44,7 @@ EngineLoop::EngineLoop(std::unique_ptr<Decoder> decoder, std::shared_ptr<const T
       executor_(
           std::move(decoder), options_,
           masks ? std::move(masks) : [this](MaskJob job) { compute_mask(std::move(job)); },
-          std::move(drafter)),
+          std::move(drafter), [this] { static_cast<void>(messages_.push(DiskNews{})); }),
       status_(executor_.status()),
       messages_(std::numeric_limits<std::size_t>::max()) {
   if (!tokenizer_) return;
@@ -135,6 +136,7 @@ void EngineLoop::take(EngineMessage message) {
                    shut_down_deadline_ = shut_down.deadline;
                  },
                  [](MaskCame&) {},  // The next step looks for it.
+                 [](DiskNews&) {},
              },
              message);
 }
@@ -170,10 +172,18 @@ void EngineLoop::run() {
     const auto sound = executor_.check_invariants();
     if (!sound) LOG_ERROR("{}", describe(sound.error()));
     CHECK(sound.has_value());
-    const Deadline until = is_shutting_down_ ? shut_down_deadline_ : Deadline{};
-    if (auto message = messages_.pop(until)) take(*std::move(message));
+    if (auto message = messages_.pop(wait_until())) take(*std::move(message));
   }
   close();
+}
+
+/// For a message: until a shutdown's deadline, or until the disk has been waited for long enough.
+Deadline EngineLoop::wait_until() const {
+  const auto wake_at = executor_.wake_at();
+  Deadline until = is_shutting_down_ ? shut_down_deadline_ : Deadline{};
+  if (wake_at == std::chrono::steady_clock::time_point::max()) return until;
+  const Deadline wake = Deadline::after(wake_at - options_.now());
+  return wake.at() < until.at() ? wake : until;
 }
 
 /// What came between the last step and the closing of the channel was accepted: it gets its end.
@@ -185,6 +195,12 @@ void EngineLoop::close() {
     executor_.cancel_all(cancelled("the engine shut down"));
   }
   publish_and_deliver();
+  executor_.close_disk(Deadline::after(kDiskFlushMax));
+}
+
+// Its thread sends messages, and outlives the channel otherwise.
+EngineLoop::~EngineLoop() {
+  executor_.close_disk(Deadline::after(Deadline::Clock::duration::zero()));
 }
 
 }  // namespace onnxlocal

@@ -30,6 +30,10 @@ class EngineLoop {
              EngineOptions options, std::unique_ptr<Drafter> drafter = nullptr,
              MaskDispatch masks = nullptr);
 
+  ~EngineLoop();
+  EngineLoop(const EngineLoop&) = delete;
+  EngineLoop& operator=(const EngineLoop&) = delete;
+
   // Any thread; see `Engine`.
   Result<SequenceId> submit(SequenceRequest request, EventSink sink);
   void cancel(SequenceId sequence);
@@ -59,10 +63,12 @@ class EngineLoop {
     Deadline deadline;
   };
   struct MaskCame {};
-  using EngineMessage = std::variant<Submit, Cancel, ShutDown, MaskCame>;
+  struct DiskNews {};
+  using EngineMessage = std::variant<Submit, Cancel, ShutDown, MaskCame, DiskNews>;
 
   void take(EngineMessage message);
   void compute_mask(MaskJob job);
+  Deadline wait_until() const;
   void publish_and_deliver();
   void close();
 

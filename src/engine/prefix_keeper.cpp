@@ -19,11 +19,70 @@ PrefixCache::Options cache_options(const EngineOptions& options, const KvLayout&
 
 }  // namespace
 
-PrefixKeeper::PrefixKeeper(Decoder& decoder, const ChunkRule& rule, const EngineOptions& options)
+PrefixKeeper::PrefixKeeper(Decoder& decoder, const ChunkRule& rule, const EngineOptions& options,
+                           std::function<void()> on_news)
     : decoder_(decoder),
       rule_(rule),
       options_(options),
-      cache_(cache_options(options, decoder.layout())) {}
+      cache_(cache_options(options, decoder.layout())) {
+  const bool has_blocks = decoder.layout().block_tokens > 0 && is_on();
+  if (has_blocks && !options.disk_cache.folder.empty()) open_disk(std::move(on_news));
+}
+
+void PrefixKeeper::open_disk(std::function<void()> on_news) {
+  const DiskCacheOptions& wanted = options_.disk_cache;
+  const KvLayout& layout = decoder_.layout();
+  const std::uint64_t bytes_max =
+      wanted.bytes_max > 0 ? wanted.bytes_max : default_disk_cache_bytes(wanted.folder);
+  auto disk = DiskCache::open(
+      {.model = wanted.model,
+       .model_hash = options_.cache_key,
+       .layout_id = layout.layout_id,
+       .block_tokens = layout.block_tokens,
+       .block_bytes = layout.block_bytes},
+      {.pool = {.folder = wanted.folder, .bytes_max = bytes_max, .open_file = wanted.open_file},
+       .queue_bytes_max = kDiskQueueBytesMax,
+       .now_seconds = {}},
+      std::move(on_news));
+  if (!disk) {
+    LOG_WARNING("prefixes are not kept on disk: {}", describe(disk.error()));
+    return;
+  }
+  disk_ = *std::move(disk);
+  restorer_.emplace(cache_, *disk_, rule_.block_tokens, options_.now);
+  const DiskCache::Counts counts = disk_->counts();
+  LOG_INFO("prefix cache: {} blocks in {} bytes on disk, at most {}", counts.blocks,
+           counts.size_bytes, bytes_max);
+}
+
+void PrefixKeeper::close_disk(Deadline deadline) {
+  if (disk_) disk_->close(deadline);
+}
+
+PrefixCache::TimePoint PrefixKeeper::wake_at() const {
+  return restorer_ ? restorer_->wake_at() : PrefixCache::TimePoint::max();
+}
+
+void PrefixKeeper::enqueue(Sequence& sequence) {
+  if (!restorer_ || !sequence.request.use_prefix_cache) return;
+  const std::uint32_t most = reusable_tokens_max(rule_, sequence.prompt_tokens);
+  sequence.restore = restorer_->ask(
+      {.path = cache_.open(scope_of(sequence)),
+       .scope = disk_key(sequence.request.cache_scope),
+       .tokens = std::span(sequence.tokens).first(most),
+       .rank_of = [this, &sequence](std::uint32_t block) { return rank_of(sequence, block); }});
+}
+
+/// The bytes are shared with the cache, not copied. What finds no room in the queue is offered
+/// again with what comes next.
+void PrefixKeeper::offer_to_disk(Sequence& sequence) {
+  const std::uint32_t kept = sequence.kept.blocks();
+  if (!disk_ || kept <= sequence.offered_blocks) return;
+  sequence.offered_blocks = kept;
+  const auto tokens = std::span(sequence.tokens).first(std::size_t{kept} * rule_.block_tokens);
+  disk_->store(disk_key(sequence.request.cache_scope), tokens,
+               [&](std::uint32_t first) { return cache_.blocks_of(sequence.kept, first); });
+}
 
 std::string PrefixKeeper::scope_of(const Sequence& sequence) const {
   return fmt::format("{}\n{}\n{}", options_.cache_key, decoder_.layout().layout_id,
@@ -45,8 +104,8 @@ std::span<const TokenId> PrefixKeeper::block_tokens(const Sequence& sequence,
   return std::span(sequence.tokens).subspan(block * rule_.block_tokens, rule_.block_tokens);
 }
 
-CacheRank PrefixKeeper::rank_of_next(const Sequence& sequence) const {
-  const std::uint32_t end = (sequence.kept.blocks() + 1) * rule_.block_tokens;
+CacheRank PrefixKeeper::rank_of(const Sequence& sequence, std::uint32_t block) const {
+  const std::uint32_t end = (block + 1) * rule_.block_tokens;
   const auto covers = [end](const PrefixPin& pin) { return pin.tokens >= end; };
   if (std::ranges::any_of(sequence.request.pins, covers)) return CacheRank::kPinned;
   const bool is_agents = !sequence.request.agent.empty() && !is_side_talk(sequence);
@@ -96,10 +155,11 @@ void PrefixKeeper::keep(Sequence& sequence) {
     const auto fill = [&](std::span<std::byte> bytes) {
       return decoder_.export_blocks(*sequence.slot, block, bytes);
     };
-    if (!cache_.add(sequence.kept, tokens, fill, rank_of_next(sequence))) break;
+    if (!cache_.add(sequence.kept, tokens, fill, rank_of(sequence, block))) break;
     if (sequence.is_unaccounted((block + 1) * size)) sequence.usage.cache_creation_tokens += size;
   }
   pin(sequence);
+  offer_to_disk(sequence);
 }
 
 /// As soon as their blocks are there: what comes behind them must not push them out.
@@ -122,6 +182,8 @@ CacheReport PrefixKeeper::report(const Sequence& sequence) {
                      .readable_tokens = reusable_tokens_max(rule_, sequence.prompt_tokens),
                      .block_tokens = rule_.block_tokens,
                      .uses_cache = sequence.request.use_prefix_cache && is_on(),
+                     .was_damaged = sequence.restore && sequence.restore->was_damaged(),
+                     .came_too_late = sequence.restore && sequence.restore->came_too_late(),
                      .match = history_.find(scope, sequence.request.agent, prompt),
                      .common_elsewhere = history_.common_elsewhere(scope, prompt)});
   log(sequence, report);
@@ -159,6 +221,9 @@ void PrefixKeeper::log(const Sequence& sequence, const CacheReport& report) cons
 
 void PrefixKeeper::end(Sequence& sequence) {
   keep(sequence);
+  sequence.offered_blocks = 0;
+  offer_to_disk(sequence);  // All of it once more: the queue may have been full.
+  sequence.restore.reset();
   if (sequence.kept.is_open()) {
     cache_.keep_for_agent(sequence.kept, agent_of(sequence), is_side_talk(sequence));
     // A prompt that was cut short is remembered too: its blocks are there.
@@ -171,6 +236,11 @@ void PrefixKeeper::add_to(EngineStatus& status) const {
   status.prefix_cache_bytes = cache_.bytes_in_use();
   status.prefix_cache_pinned_bytes = cache_.marked_bytes();
   status.prefix_cache_evictions = cache_.evictions();
+  if (!disk_) return;
+  const DiskCache::Counts counts = disk_->counts();
+  status.disk_cache_bytes = counts.size_bytes;
+  status.disk_cache_evictions = counts.evictions;
+  status.disk_cached_tokens = restorer_->restored_blocks() * rule_.block_tokens;
 }
 
 }  // namespace onnxlocal

@@ -2,11 +2,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "base/deadline.h"
+#include "engine/disk_cache.h"
 #include "engine/engine.h"
 #include "engine/prefix_cache.h"
+#include "engine/prefix_restorer.h"
 #include "engine/prompt_history.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
@@ -19,8 +24,19 @@ namespace onnxlocal {
 /// only.
 class PrefixKeeper {
  public:
-  /// `decoder` outlives it.
-  PrefixKeeper(Decoder& decoder, const ChunkRule& rule, const EngineOptions& options);
+  /// `decoder` outlives it. `on_news` is called on another thread when `poll` has something to do.
+  PrefixKeeper(Decoder& decoder, const ChunkRule& rule, const EngineOptions& options,
+               std::function<void()> on_news);
+
+  /// The sequence came. What only the disk has of its prompt is on its way from now on; until
+  /// `is_restoring` is over, the prompt is not to be computed.
+  void enqueue(Sequence& sequence);
+  /// Takes what came from the disk. True where a sequence waits no longer.
+  bool poll() { return restorer_ && restorer_->poll(); }
+  /// When to `poll` again at the latest, if nothing comes.
+  PrefixCache::TimePoint wake_at() const;
+  /// Writes to the disk what waits for it, until the deadline; then uses the disk no more.
+  void close_disk(Deadline deadline);
 
   /// The sequence got an empty slot.
   void admit(Sequence& sequence);
@@ -47,7 +63,9 @@ class PrefixKeeper {
   std::string scope_of(const Sequence& sequence) const;
   std::string agent_of(const Sequence& sequence) const;
   bool is_side_talk(const Sequence& sequence) const;
-  CacheRank rank_of_next(const Sequence& sequence) const;
+  CacheRank rank_of(const Sequence& sequence, std::uint32_t block) const;
+  void open_disk(std::function<void()> on_news);
+  void offer_to_disk(Sequence& sequence);
   std::span<const TokenId> block_tokens(const Sequence& sequence, std::uint32_t block) const;
   void pin(Sequence& sequence);
   void remember(const Sequence& sequence);
@@ -59,6 +77,8 @@ class PrefixKeeper {
   std::function<std::string(std::span<const TokenId>)> to_text_;
   PrefixCache cache_;
   PromptHistory history_{PromptHistory::Limits{}};
+  std::unique_ptr<DiskCache> disk_;         ///< Null where there is none.
+  std::optional<PrefixRestorer> restorer_;  ///< Where there is a disk.
 };
 
 }  // namespace onnxlocal

@@ -10,6 +10,7 @@
 #include "engine/mask_stream.h"
 #include "engine/output.h"
 #include "engine/prefix_cache.h"
+#include "engine/prefix_restorer.h"
 #include "engine/sampler.h"
 #include "generation/event.h"
 
@@ -57,6 +58,9 @@ struct Sequence {
   std::uint32_t position = 0;  ///< Tokens in the slot.
   std::vector<TokenId> draft;  ///< Guesses that the next step verifies.
   PrefixCache::Path kept;  ///< [0, blocks) of `tokens` in the prefix cache; closed: do not use it.
+  /// Blocks that come from the disk; the prompt is not computed before.
+  std::unique_ptr<PrefixRestorer::Order> restore = nullptr;
+  std::uint32_t offered_blocks = 0;   ///< The disk was told of them.
   std::uint32_t pinned_blocks = 0;    ///< Pins up to here are set.
   std::unique_ptr<MaskStream> masks;  ///< Null where the output is free.
   /// The logits of the next token, whose mask has not come. Else empty.
@@ -68,6 +72,7 @@ struct Sequence {
   std::optional<GenerationEvent> end;  ///< Set: to be removed, and this delivered, after the step.
 
   bool is_prefilling() const { return position < prefill_tokens; }
+  bool is_restoring() const { return restore && !restore->is_over(); }
   bool waits_for_mask() const { return !held_logits.empty(); }
   bool is_batch() const { return request.priority == Priority::kBatch; }
   /// Whether the slot's tokens up to `end` still have to be counted in `usage`.

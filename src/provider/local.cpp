@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "dialect/dialect.h"
+#include "model/content_hash.h"
 #include "provider/load_parts.h"
 #include "provider/reply_plan.h"
 #include "provider/reply_run.h"
@@ -91,7 +92,8 @@ void LocalProvider::load_on_this_thread(LoadOrder order, const std::stop_token& 
   const auto begin = std::chrono::steady_clock::now();
   EngineOptions& engine = order.engine;
   if (engine.end_tokens.empty()) engine.end_tokens = order.folder.config.eos_tokens;
-  if (engine.cache_key.empty()) engine.cache_key = order.folder.name;
+  if (engine.cache_key.empty()) engine.cache_key = content_hash(order.folder);
+  engine.disk_cache.model = order.folder.name;
   auto parts = load_parts(order.folder, order.runtime, order.progress, stop);
   if (parts && engine.speculation.kind == Speculation::kDraftModel && order.draft) {
     const auto added = add_draft_model(*parts, *order.draft, order.runtime, order.progress, stop);

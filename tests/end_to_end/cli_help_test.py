@@ -17,7 +17,8 @@ import unittest
 import support
 from support import GGUF, PROGRAM, run
 
-COMMANDS = ["serve", "run", "launch", "warm", "import", "list", "show", "doctor", "bench", "perplexity"]
+COMMANDS = ["serve", "run", "launch", "warm", "import", "list", "cache", "show", "doctor", "bench",
+            "perplexity"]
 
 
 # A client that asks for one token and says what it was asked itself.

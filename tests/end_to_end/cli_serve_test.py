@@ -2,10 +2,12 @@
 """`onnx-local serve` from its banner to its end: cli_serve_test.py PROGRAM GGUF."""
 
 import json
+import os
 import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import unittest
 
 import support
@@ -40,6 +42,46 @@ class Serve(unittest.TestCase):
                 _, health = server.get("/health")
                 self.assertEqual(health["providers"], [provider])
                 self.assertEqual(health["warnings"], [])
+
+    def ask(self, server, question):
+        server.wait_until_ready()
+        facts = " ".join(f"Room {number} is on floor {number // 7}." for number in range(60))
+        body = {"model": MODEL, "max_tokens": 4,
+                "messages": [{"role": "user", "content": f"{facts} {question}"}]}
+        status, answer = server.post("/v1/messages", body)
+        self.assertEqual(status, 200, answer)
+        usage = answer["usage"]
+        read = usage["cache_read_input_tokens"]
+        return read, read + usage["cache_creation_input_tokens"] + usage["input_tokens"]
+
+    def test_prompts_are_remembered_across_a_restart_until_they_are_cleared(self):
+        with tempfile.TemporaryDirectory() as folder:
+            flags = ("--cache-dir", folder, "--disk-cache", "512M")
+            with Server(*flags) as server:
+                self.assertEqual(self.ask(server, "Where is room 12?")[0], 0)
+                busy = support.run("cache", "clear", "--cache-dir", folder)
+                self.assertEqual(busy.returncode, 1, busy.stdout)
+                self.assertEqual(server.stop(signal.SIGTERM)[0], 0)
+            listed = json.loads(support.run("cache", "--json", "--cache-dir", folder).stdout)
+            self.assertEqual([pool["model"] for pool in listed["models"]], [MODEL])
+            self.assertGreater(listed["models"][0]["scopes"][0]["tokens"], 500)
+            with Server(*flags, "--explain-cache") as server:
+                read, all_tokens = self.ask(server, "Which rooms are on floor 3?")
+                self.assertGreater(read, 0.9 * all_tokens)
+                code, errors = server.stop(signal.SIGTERM)
+                self.assertEqual(code, 0)
+                self.assertIn(f"{read} of {all_tokens} prompt tokens read", errors)
+                self.assertNotIn("floor", errors)
+            self.assertEqual(support.run("cache", "clear", "--cache-dir", folder).returncode, 0)
+            with Server(*flags) as server:
+                self.assertEqual(self.ask(server, "Where is room 13?")[0], 0)
+
+    def test_nothing_is_kept_on_disk_where_that_is_off(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with Server("--cache-dir", folder, "--no-disk-cache") as server:
+                self.ask(server, "Where is room 12?")
+                self.assertEqual(server.stop(signal.SIGTERM)[0], 0)
+            self.assertEqual(os.listdir(folder), [])
 
     def test_a_port_in_use_is_named_with_what_to_do(self):
         with Server() as server:

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/segment_file.h"
+#include "generation/token.h"
+
+namespace onnxlocal {
+
+/// A slot of a segment.
+struct DiskPlace {
+  std::uint32_t segment = 0;
+  std::uint32_t slot = 0;
+  friend auto operator<=>(const DiskPlace&, const DiskPlace&) = default;
+};
+
+/// Which blocks the disk has, in memory. No I/O and no threads of its own.
+///
+/// Invariants
+///  - A block's parent is there too, and of the same scope: a block is found by walking from the
+///    first one, comparing tokens at each step.
+///  - No two blocks share an id, or a place, or all of parent, scope and tokens.
+///  - `weakest` names blocks that are stored and that nothing hangs on, the least recently used
+///    first.
+class DiskIndex {
+ public:
+  explicit DiskIndex(std::uint32_t block_tokens) : block_tokens_(block_tokens) {}
+
+  /// A block; without a place it is still to be written.
+  struct Block {
+    SegmentEntry entry;
+    std::optional<DiskPlace> place;
+    std::uint32_t children = 0;
+    std::uint64_t use = 0;    ///< Counts uses: the order of eviction.
+    bool is_touched = false;  ///< `entry.last_use` is newer than on the disk.
+  };
+
+  /// Takes what segments say, once, into an empty index. Returns the places of entries that hang on
+  /// nothing or contradict others: their slots are free.
+  std::vector<DiskPlace> load(std::vector<std::pair<DiskPlace, SegmentEntry>> entries);
+
+  /// Blocks at the beginning of `tokens`, from the first one on; counts as a use at `now` (seconds
+  /// since 1970).
+  std::vector<std::uint64_t> find(const DiskKey& scope, std::span<const TokenId> tokens,
+                                  std::uint64_t now);
+  /// Null where there is no such block.
+  const Block* get(std::uint64_t id) const;
+
+  /// Adds a block without a place behind `parent` (0: at the beginning).
+  ///   REQUIRES: `find` does not find it; `parent` is there.
+  std::uint64_t add(std::uint64_t parent, const DiskKey& scope, std::span<const TokenId> tokens,
+                    std::uint64_t now, std::uint64_t new_id);
+  /// The block was written.
+  void set_stored(std::uint64_t id, DiskPlace place, std::uint64_t checksum);
+  /// Removes a block and all behind it. Returns the places that are free now.
+  std::vector<DiskPlace> remove(std::uint64_t id);
+  /// What to evict next.
+  std::optional<std::uint64_t> weakest() const;
+
+  /// Stored blocks whose time of use should be written, which then counts as done.
+  std::vector<std::pair<DiskPlace, SegmentEntry>> take_touched();
+
+  std::size_t stored_blocks() const { return stored_; }
+  /// The first invariant that does not hold; linear.
+  Result<void> check_invariants() const;
+
+ private:
+  std::uint64_t key_of(std::uint64_t parent, const DiskKey& scope,
+                       std::span<const TokenId> tokens) const;
+  Block* find_child(std::uint64_t parent, const DiskKey& scope, std::span<const TokenId> tokens);
+  Block& insert(SegmentEntry entry, std::optional<DiskPlace> place);
+  void erase(std::uint64_t id);
+  void use(Block& block, std::uint64_t now);
+  void update_evictable(const Block& block, bool may_be);
+
+  const std::uint32_t block_tokens_;
+  std::unordered_map<std::uint64_t, Block> blocks_;
+  std::unordered_multimap<std::uint64_t, std::uint64_t> children_;  ///< By `key_of`.
+  std::map<std::uint64_t, std::uint64_t> evictable_;                ///< By use.
+  std::uint64_t clock_ = 0;
+  std::size_t stored_ = 0;
+};
+
+}  // namespace onnxlocal
