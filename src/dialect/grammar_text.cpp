@@ -14,20 +14,44 @@ constexpr int kParallelCallsMax = 16;
 
 std::string quoted(std::string_view text) { return json::serialize(json::value(text)); }
 
+/// A tool's input is an object, also where its schema forgets to say so.
+std::string object_schema(std::string_view schema) {
+  const auto parsed = json::parse(schema);
+  if (!parsed || !parsed->is_object()) return R"({"type": "object"})";
+  if (parsed->as_object().contains("type")) return std::string(schema);
+  std::string text(schema.substr(0, schema.rfind('}')));
+  text += parsed->as_object().empty() ? R"("type": "object"})" : R"(, "type": "object"})";
+  return text;
+}
+
 /// `schema` with how its JSON is written, put last so that it counts.
-std::string with_separators(std::string_view schema, bool must_be_object) {
+std::string with_separators(std::string_view schema) {
   constexpr std::string_view kWriting =
       R"("x-guidance": {"whitespace_flexible": false, "item_separator": ", ", )"
       R"("key_separator": ": "}})";
   const auto parsed = json::parse(schema);
   const bool is_object = parsed && parsed->is_object();
-  std::string text = is_object ? std::string(schema.substr(0, schema.rfind('}'))) : "{";
-  const bool is_empty = !is_object || parsed->as_object().empty();
-  const bool has_type = is_object && parsed->as_object().contains("type");
-  if (!is_empty) text += ", ";
-  if (must_be_object && !has_type) text += R"("type": "object", )";
+  std::string text(is_object ? schema.substr(0, schema.rfind('}')) : "{");
+  if (is_object && !parsed->as_object().empty()) text += ", ";
   text += kWriting;
   return text;
+}
+
+/// `schema` for a place within another schema, at `pointer`: what it refers to moved with it.
+std::string moved_to(std::string_view pointer, std::string_view schema) {
+  constexpr std::string_view kReference = "\"$ref\"";
+  constexpr std::string_view kBetween = " \n\r\t:";
+  std::string text;
+  while (true) {
+    const std::size_t at = schema.find(kReference);
+    if (at == std::string_view::npos) return text + std::string(schema);
+    const std::size_t value = schema.find_first_not_of(kBetween, at + kReference.size());
+    const bool is_local = schema.substr(std::min(value, schema.size())).starts_with("\"#");
+    const std::size_t size = is_local ? value + 2 : at + kReference.size();
+    text += schema.substr(0, size);
+    if (is_local) text += pointer;
+    schema.remove_prefix(size);
+  }
 }
 
 class GrammarWriter {
@@ -115,9 +139,8 @@ class GrammarWriter {
     const bool has_format = rules_.output_format.kind != OutputFormat::Kind::kText;
     if (has_format) {
       const bool is_any = rules_.output_format.kind == OutputFormat::Kind::kJsonObject;
-      add("format",
-          "%json " + with_separators(is_any ? R"({"type": "object"})" : rules_.output_format.schema,
-                                     false));
+      add("format", "%json " + with_separators(is_any ? R"({"type": "object"})"
+                                                      : rules_.output_format.schema));
     }
     const Choice choice = rules_.tool_choice.mode;
     if (rules_.tools.empty()) return has_format ? "SPACE format" : "";
@@ -170,6 +193,18 @@ class GrammarWriter {
     return reply;
   }
 
+  /// One JSON value, so that the parser need not know at its brace whether it is a call or the
+  /// answer's own JSON.
+  std::string write_bare_call(const ToolDefinition& tool) const {
+    const std::string key = quoted(dialect_.calls.input_key);
+    std::string call = R"({"type": "object", "properties": {"name": {"const": )";
+    call += quoted(tool.name);
+    call += "}, " + key + ": ";
+    call += moved_to("/properties/" + dialect_.calls.input_key, object_schema(tool.input_schema));
+    call += R"(}, "required": ["name", )" + key + R"(], "additionalProperties": false})";
+    return "%json " + with_separators(call);
+  }
+
   /// Rules `calls` (behind the first mark) and `call`; false where no tool may be called.
   bool write_calls() {
     const CallSyntax& syntax = dialect_.calls;
@@ -181,7 +216,11 @@ class GrammarWriter {
       }
       if (!alternatives.empty()) alternatives += " | ";
       alternatives += fmt::format("call_{}", i);
-      add(fmt::format("input_{}", i), "%json " + with_separators(tool.input_schema, true));
+      if (dialect_.calls.may_be_bare) {
+        add(fmt::format("call_{}", i), write_bare_call(tool));
+        continue;
+      }
+      add(fmt::format("input_{}", i), "%json " + with_separators(object_schema(tool.input_schema)));
       const bool is_object = syntax.body == CallSyntax::Body::kObject;
       const std::string before = is_object ? fmt::format(R"({{"name": {}, {}: )", quoted(tool.name),
                                                          quoted(syntax.input_key))

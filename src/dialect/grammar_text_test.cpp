@@ -56,7 +56,7 @@ TEST(GrammarText, WritesMarksAsTokensWhereTheyAreSpecial) {
 TEST(GrammarText, WritesCallsAsEachFamilyDoes) {
   const ReplyRules rules = rules_for({"get"});
   EXPECT_THAT(grammar(dialect_of("<|start_header_id|>"), rules),
-              HasSubstr(R"({\"name\": \"get\", \"parameters\": )"));
+              HasSubstr(R"({"name": {"const": "get"}, "parameters": {"type": "object"}})"));
   EXPECT_THAT(grammar(dialect_of("[TOOL_CALLS] [ARGS]"), rules), HasSubstr("\"get[ARGS]\""));
   EXPECT_THAT(grammar(dialect_of("<|tool_call|>"), rules), HasSubstr("]<|/tool_call|>"));
   EXPECT_THAT(grammar(dialect_of("<｜Assistant｜> <｜tool▁calls▁begin｜>"), rules),
