@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/file_system.h"
 #include "base/json.h"
 #include "event_recorder.h"
 #include "fake_decoder.h"
@@ -236,19 +237,18 @@ TEST(LocalTools, DeliversAnInputThatFailedTwiceWithAWarning) {
   EXPECT_THAT(reply.finished->warnings[0], HasSubstr("tag"));
 }
 
-TEST(LocalTools, ReusesAllOfTheFirstTurnInTheSecond) {
-  const Model model([](std::string_view said) {
-    return said.starts_with("D") ? std::string("Done.")
-                                 : "I see.\n" + calling("get", R"({"city": "Rome"})");
-  });
-  auto request = ask();
+/// Two turns of a tool loop; what the second takes from the cache is at least all of the first.
+void expect_whole_reuse(const Model& model, GenerationRequest request) {
   const Recorded first = model.answer(request);
   ASSERT_THAT(first.calls, SizeIs(1));
+  Message reply{.role = Role::kAssistant, .content = {}};
+  if (!first.thinking.empty()) reply.content.emplace_back(ThinkingBlock{.text = first.thinking});
+  if (!first.text.empty()) reply.content.emplace_back(TextBlock{.text = first.text});
   // The client writes the same input in its own way.
   const ToolUseBlock call{
       .id = first.calls[0].id, .name = "get", .input = R"({"city":"Ro\u006de"})"};
-  request.messages.push_back(
-      {.role = Role::kAssistant, .content = {TextBlock{.text = first.text}, call}});
+  reply.content.emplace_back(call);
+  request.messages.push_back(std::move(reply));
   const ToolResultBlock result{
       .tool_use_id = call.id, .name = "get", .text = "sunny", .is_error = false};
   request.messages.push_back({.role = Role::kUser, .content = {result}});
@@ -258,6 +258,41 @@ TEST(LocalTools, ReusesAllOfTheFirstTurnInTheSecond) {
       first.started->prompt_tokens() + first.finished->usage.output_tokens - 1;
   EXPECT_GE(second.started->cache_read_tokens + kBlock, first_turn);
   EXPECT_EQ(second.started->prompt_tokens(), *counted);
+}
+
+/// Calls once, whatever the prompt put in front of the reply.
+Script calling_after(std::string text) {
+  return [text](std::string_view said) {
+    constexpr std::string_view kClosed = "<think>\n\n</think>\n\n";
+    const std::string front(said.starts_with(kClosed) ? kClosed : "");
+    return front + text + calling("get", R"({"city": "Rome"})");
+  };
+}
+
+std::string template_file(std::string_view name) {
+  std::string path = ONNXLOCAL_TEST_DATA "/chat_templates/";
+  path += name;
+  return read_text_file(path, 1 << 16).value();
+}
+
+TEST(LocalTools, ReusesAllOfTheFirstTurnInTheSecond) {
+  expect_whole_reuse(Model(calling_after("I see.\n")), ask());
+  expect_whole_reuse(Model(calling_after("")), ask());
+}
+
+TEST(LocalTools, ReusesItWithTemplatesThatKnowToolsToo) {
+  expect_whole_reuse(Model(calling_after("I see.\n"), template_file("qwen2.5.jinja")), ask());
+  expect_whole_reuse(Model(calling_after("I see.\n"), template_file("qwen3.jinja")), ask());
+  auto thinking = ask();
+  thinking.thinking.mode = ThinkingOptions::Mode::kAdaptive;
+  expect_whole_reuse(
+      Model(calling_after("<think>\nhm\n</think>\n\nI see.\n"), template_file("qwen3.jinja")),
+      thinking);
+}
+
+TEST(LocalTools, GivesAThinkersHistoryBackWhereItsThinkingIsNotShown) {
+  const Model model(calling_after(""), kThinkingTurns);
+  expect_whole_reuse(model, ask());
 }
 
 TEST(LocalTools, HoldsTextToASchema) {
