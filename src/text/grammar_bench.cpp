@@ -16,8 +16,8 @@ constexpr std::string_view kSchema = R"({"type": "object", "additionalProperties
   "required": ["path", "content", "mode", "lines"]})";
 constexpr std::string_view kInput =
     R"({"path": "/src/engine/prefix_cache.cpp", "content": "The cache keeps what was computed. )"
-    R"(It says why: nothing is dropped\nwithout a \"reason\", and a page (of 32 tokens) is shared.",)"
-    R"( "mode": "write", "lines": [1, 22, 333]})";
+    R"(It says why: nothing is dropped\nwithout a \"reason\", and a page is shared.", )"
+    R"("mode": "write", "lines": [1, 22, 333]})";
 constexpr std::string_view kProse =
     "The scheduler is a pure function of its state: it plans each step, and the engine runs it. "
     "If a < b then \"quoted\" words, (brackets), and `code` are text like any other.\n\n* one\n"
