@@ -77,6 +77,9 @@ Result<ExitCode> run_serve(const CommandContext& context, bool allow_unauthentic
                    if (has_banner) show(what, done, total);
                  });
   options.allow_unauthenticated = allow_unauthenticated;
+  if (options.batch_folder.empty()) {
+    options.batch_folder = context.store.paths().models.parent_path() / "batches";
+  }
   const bool has_keys = !options.keys.empty();
   options.host = settings.host;
   options.port = settings.port;
@@ -134,6 +137,7 @@ void add_serve(CLI::App& app, CommandLine& line) {
   command->add_flag("--allow-unauthenticated", *allow_unauthenticated,
                     "Listen on an address of other machines without a key");
   add_limits(*command, line);
+  line.add_setting(*command, "batch_folder", "Where batches are kept; else beside the models");
   line.add_setting(*command, "cors_origins",
                    "A web page's origin that may use the server; may be repeated");
   line.add_setting(*command, "aliases",

@@ -71,6 +71,7 @@ Result<LoadedKeys> read_keys(const std::filesystem::path& file) {
 }  // namespace
 
 Result<void> apply_serve_setting(const ResolvedSetting& setting, ServeSettings& settings) {
+  if (setting.key == "batch_folder") settings.batch_folder = setting.value;
   if (setting.key == "api_key_file") settings.api_key_file = setting.value;
   if (auto* limit = limit_of(settings.limits, setting.key)) {
     TRY(*limit, to_limit(setting));
@@ -108,6 +109,7 @@ Result<ServerOptions> server_options(const ServeSettings& settings) {
   options.default_limits = settings.limits;
   options.cors_origins = settings.cors_origins;
   options.aliases = settings.aliases;
+  options.batch_folder = settings.batch_folder;
   options.limits.total = settings.request_timeout;
   return options;
 }

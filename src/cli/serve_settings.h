@@ -21,6 +21,7 @@ struct ServeSettings {
   std::vector<std::string> cors_origins;
   ModelAliases aliases;
   std::chrono::seconds request_timeout{0};
+  std::filesystem::path batch_folder;  ///< Empty: beside the models.
 };
 
 /// Takes over the setting where it is one of these. Errors: invalid_request, with the setting's

@@ -162,6 +162,7 @@ const std::vector<SettingSpec>& setting_specs() {
       {"output_tokens_per_minute", "--output-tokens-per-minute", {}, "0"},
       {"concurrent_requests", "--concurrent-requests", {}, "0"},
       {"request_timeout", "--request-timeout", {}, "0"},
+      {"batch_folder", "--batch-folder", {"ONNX_LOCAL_BATCHES"}, ""},
       {"cors_origins", "--cors-origin", {}, ""},
       {"aliases", "--alias", {}, ""},
       {"cache_dir", "--cache-dir", {"ONNX_LOCAL_CACHE_DIR"}, ""},

@@ -19,7 +19,7 @@ constexpr std::size_t kAgentBytesMax = 128;
 /// goes no further.
 std::string cache_scope(const HttpRequest& request, const RequestContext& context) {
   constexpr std::string_view kBearer = "Bearer ";
-  if (!context.client.empty()) return context.client.substr(0, kScopeDigits);
+  if (!context.client.empty()) return cache_scope_of(context.client);
   std::string_view key = find_header(request.headers, "x-api-key").value_or("");
   const std::string_view authorization = find_header(request.headers, "authorization").value_or("");
   if (key.empty() && authorization.starts_with(kBearer)) key = authorization.substr(kBearer.size());
@@ -39,6 +39,8 @@ std::string agent_of(const HttpRequest& request) {
   return agent;
 }
 
+}  // namespace
+
 /// A provider that is still loading lists nothing: then it decides itself.
 Result<void> choose_model(GenerationRequest& generation, const Models& models) {
   const auto cards = model_cards(*models.provider);
@@ -48,7 +50,9 @@ Result<void> choose_model(GenerationRequest& generation, const Models& models) {
   return {};
 }
 
-}  // namespace
+std::string cache_scope_of(std::string_view client) {
+  return std::string(client.substr(0, kScopeDigits));
+}
 
 Result<void> address(GenerationRequest& generation, const Models& models,
                      const HttpRequest& request, const RequestContext& context) {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "generation/request.h"
 #include "provider/provider.h"
@@ -14,6 +16,12 @@ struct Models {
   std::shared_ptr<Provider> provider;
   std::shared_ptr<const ModelAliases> aliases = std::make_shared<ModelAliases>();
 };
+
+/// Puts the id of the model in place of what the client wrote for it. Errors: not_found.
+Result<void> choose_model(GenerationRequest& generation, const Models& models);
+
+/// The cache scope of a client's key, from its digest.
+std::string cache_scope_of(std::string_view client);
 
 /// Fills in what HTTP, and not the body, says of a generation: the model that the written id stands
 /// for, the scope of its cache (a client's key), and who asks (session and agent). For every

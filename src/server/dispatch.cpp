@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "server/body_stream.h"
 #include "server/metered_sink.h"
 #include "server/responses.h"
 
@@ -87,6 +88,8 @@ asio::awaitable<void> dispatch(Exchange& exchange, const SessionServices& servic
   }
   if (auto* response = std::get_if<HttpResponse>(&*reply)) {
     co_await send_response(exchange, std::move(*response), with_body);
+  } else if (auto* body = std::get_if<BodyStream>(&*reply)) {
+    co_await send_body_stream(exchange, std::move(*body), with_body);
   } else {
     co_await send_generation(exchange, std::move(std::get<PendingGeneration>(*reply)));
   }

@@ -83,6 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   provider->set_script(scripted_answer({"x"}));
   const std::vector<Route> routes = make_routes({.models = {.provider = provider},
                                                  .metrics = std::make_shared<Metrics>(Clock()),
+                                                 .batches = nullptr,
                                                  .started = std::chrono::steady_clock::now()});
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   feed(routes, bytes, size);

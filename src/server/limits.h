@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace onnxlocal {
 
@@ -28,6 +29,8 @@ struct ServerLimits {
   std::chrono::milliseconds early_headers{4'000};
   /// Longest silence of a stream. Clients want to hear something every 5 s.
   std::chrono::milliseconds ping{4'000};
+  std::uint32_t batch_requests_max = 4;         ///< That run at a time, and no more than slots.
+  std::chrono::milliseconds batch_tick{1'000};  ///< How often batches look at the time.
   /// From a request to the end of its answer; then it is cancelled and its client told. Zero is no
   /// limit: a long answer of a slow model is no trouble.
   std::chrono::milliseconds total{0};

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <variant>
 
 #include "api/response_encoder.h"
@@ -21,7 +23,15 @@ struct PendingGeneration {
   std::move_only_function<Result<std::uint32_t>()> count_prompt;
 };
 
-/// What a handler answers: a response, or a generation that becomes one.
-using Reply = std::variant<HttpResponse, PendingGeneration>;
+/// A body that is too large to hold at once.
+struct BodyStream {
+  std::string_view content_type;
+  std::string first;
+  /// The next part; nothing at the end. On a worker.
+  std::move_only_function<Result<std::string>()> next;
+};
+
+/// What a handler answers: a response, or what becomes one.
+using Reply = std::variant<HttpResponse, PendingGeneration, BodyStream>;
 
 }  // namespace onnxlocal

@@ -20,8 +20,11 @@ std::optional<std::string_view> match_path(std::string_view pattern, std::string
     if (path != pattern) return std::nullopt;
     return std::string_view();
   }
-  if (!path.starts_with(pattern.substr(0, brace)) || path.size() == brace) return std::nullopt;
-  return path.substr(brace);
+  const std::string_view end = pattern.substr(pattern.find('}') + 1);
+  const bool fits = path.starts_with(pattern.substr(0, brace)) && path.ends_with(end) &&
+                    path.size() > brace + end.size();
+  if (!fits) return std::nullopt;
+  return path.substr(brace, path.size() - brace - end.size());
 }
 
 bool takes_method(const Route& route, std::string_view method) {

@@ -31,8 +31,9 @@ enum class RunsOn {
 };
 
 struct Route {
-  std::string_view method;   ///< GET routes answer HEAD too.
-  std::string_view pattern;  ///< A path; a last segment `{name}` stands for all that follows.
+  std::string_view method;  ///< GET routes answer HEAD too.
+  /// A path; `{name}` stands for anything, slashes too. The first route that fits counts.
+  std::string_view pattern;
   RunsOn runs_on = RunsOn::kNetwork;
   Handler handler;
 };

@@ -2,11 +2,35 @@
 
 #include <utility>
 
+#include "server/handlers/batches.h"
 #include "server/handlers/health.h"
 #include "server/handlers/messages.h"
 #include "server/handlers/models.h"
 
 namespace onnxlocal {
+
+namespace {
+
+/// Those of a batch's parts before those of a batch.
+void add_batch_routes(std::vector<Route>& routes, const std::shared_ptr<BatchRunner>& batches) {
+  const auto handler = [&batches](Reply (*handle)(BatchRunner&, const HttpRequest&,
+                                                  const RequestContext&)) -> Handler {
+    return [batches, handle](const HttpRequest& request, const RequestContext& context) {
+      return handle(*batches, request, context);
+    };
+  };
+  const auto add = [&routes](std::string_view method, std::string_view pattern, Handler handler) {
+    routes.push_back({method, pattern, RunsOn::kWorker, std::move(handler)});
+  };
+  add("POST", "/v1/messages/batches", handler(create_batch));
+  add("GET", "/v1/messages/batches", handler(list_batches));
+  add("POST", "/v1/messages/batches/{id}/cancel", handler(cancel_batch));
+  add("GET", "/v1/messages/batches/{id}/results", handler(stream_batch_results));
+  add("GET", "/v1/messages/batches/{id}", handler(retrieve_batch));
+  add("DELETE", "/v1/messages/batches/{id}", handler(delete_batch));
+}
+
+}  // namespace
 
 std::vector<Route> make_routes(const RouteParts& parts) {
   const Models& models = parts.models;
@@ -35,7 +59,7 @@ std::vector<Route> make_routes(const RouteParts& parts) {
   };
   const Handler hello = [](const HttpRequest&, const RequestContext&) { return say_hello(); };
 
-  return {
+  std::vector<Route> routes = {
       {"POST", "/v1/messages", RunsOn::kWorker, create},
       {"POST", "/v1/messages/count_tokens", RunsOn::kWorker, count},
       {"GET", "/v1/models", RunsOn::kNetwork, list},
@@ -46,6 +70,8 @@ std::vector<Route> make_routes(const RouteParts& parts) {
       {"GET", "/api/hello", RunsOn::kNetwork, hello},
       {"GET", "/", RunsOn::kNetwork, hello},
   };
+  if (parts.batches) add_batch_routes(routes, parts.batches);
+  return routes;
 }
 
 }  // namespace onnxlocal

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/addressing.h"
+#include "server/batches/batch_runner.h"
 #include "server/metrics.h"
 #include "server/router.h"
 
@@ -14,6 +15,7 @@ namespace onnxlocal {
 struct RouteParts {
   Models models;
   std::shared_ptr<Metrics> metrics;
+  std::shared_ptr<BatchRunner> batches;  ///< Null: there are none.
   std::chrono::steady_clock::time_point started;
 };
 

@@ -33,11 +33,13 @@ class Server::Impl {
   Impl(ServerOptions options, std::shared_ptr<Provider> provider)
       : options_(std::move(options)),
         metrics_(std::make_shared<Metrics>(options_.clock)),
-        routes_(make_routes(
-            {.models = {.provider = std::move(provider),
-                        .aliases = std::make_shared<ModelAliases>(std::move(options_.aliases))},
-             .metrics = metrics_,
-             .started = std::chrono::steady_clock::now()})),
+        models_({.provider = std::move(provider),
+                 .aliases = std::make_shared<ModelAliases>(std::move(options_.aliases))}),
+        batches_(make_batches()),
+        routes_(make_routes({.models = models_,
+                             .metrics = metrics_,
+                             .batches = batches_,
+                             .started = std::chrono::steady_clock::now()})),
         rate_limiter_(options_.clock),
         ids_(random_seed()),
         work_(asio::make_work_guard(network_)) {}
@@ -74,6 +76,8 @@ class Server::Impl {
   bool stop(std::chrono::milliseconds drain, std::chrono::milliseconds farewell) {
     const std::scoped_lock lock(stop_mutex_);
     if (!thread_.joinable()) return true;
+    // What runs of them is pending again at the next start.
+    if (batches_) batches_->stop();
     const bool nothing_cancelled = drain_sessions(network_, *listener_, sessions_, drain, farewell);
     asio::post(network_, [this] {
       if (signals_) signals_->restore();
@@ -113,6 +117,16 @@ class Server::Impl {
   }
 
  private:
+  std::shared_ptr<BatchRunner> make_batches() const {
+    if (options_.batch_folder.empty()) return nullptr;
+    return std::make_shared<BatchRunner>(
+        models_, metrics_,
+        BatchRunnerOptions{.folder = options_.batch_folder,
+                           .clock = options_.clock,
+                           .concurrency = options_.limits.batch_requests_max,
+                           .tick = options_.limits.batch_tick});
+  }
+
   void reload_keys() {
     auto keys = options_.reload_keys();
     if (!keys) {
@@ -138,6 +152,8 @@ class Server::Impl {
   // Constant once started.
   ServerOptions options_;
   std::shared_ptr<Metrics> metrics_;
+  Models models_;
+  std::shared_ptr<BatchRunner> batches_;  // The routes' too; null where there are none.
   std::vector<Route> routes_;
   std::uint16_t port_ = 0;
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,6 +32,8 @@ struct ServerOptions {
   /// Pages that may use it, as `parse_origin` gives them.
   std::vector<std::string> cors_origins = {};
   ModelAliases aliases = {};
+  /// Where batches are kept; none without it. One server at a time has the folder.
+  std::filesystem::path batch_folder = {};
   Clock clock = {};
 };
 

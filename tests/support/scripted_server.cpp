@@ -1,5 +1,5 @@
 // A server whose model is a script (raw_text_provider.h), for clients that are other programs:
-//   scripted_server --port N --script FILE
+//   scripted_server --port N --script FILE [--batches FOLDER]
 // Prints its URL once it answers; SIGINT or SIGTERM ends it.
 #include <charconv>
 #include <cstdio>
@@ -31,8 +31,10 @@ int main(int argc, char** argv) {
       std::from_chars(value.data(), value.data() + value.size(), options.port);
     } else if (flag == "--script") {
       script_file = value;
+    } else if (flag == "--batches") {
+      options.batch_folder = value;
     } else {
-      return complain("takes --port N --script FILE");
+      return complain("takes --port N --script FILE [--batches FOLDER]");
     }
   }
   auto script = RawTextScript::load(script_file);
