@@ -112,8 +112,7 @@ bool DiskCache::begin_restore(const DiskKey& scope, std::span<const TokenId> tok
     if (ids.size() <= first_block) return false;
     ids.erase(ids.begin(), ids.begin() + first_block);
     ++restores_;
-    restore_.emplace();
-    restore_->ids = std::move(ids);
+    restore_.emplace(std::move(ids));
   }
   changed_.notify_all();
   return true;

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/deadline.h"
@@ -91,6 +92,7 @@ class DiskCache {
     CacheBlock bytes;
   };
   struct Restore {
+    explicit Restore(std::vector<std::uint64_t> wanted) : ids(std::move(wanted)) {}
     std::vector<std::uint64_t> ids;
     std::size_t next = 0;
     std::vector<CacheBlock> ready;
