@@ -11,6 +11,7 @@
 #include "provider/load_parts.h"
 #include "provider/reply_plan.h"
 #include "provider/reply_run.h"
+#include "provider/warm_up.h"
 #include "text/grammar.h"
 
 namespace onnxlocal {
@@ -102,6 +103,7 @@ void LocalProvider::load_on_this_thread(LoadOrder order, const std::stop_token& 
   }
   Result<Handle> loaded =
       parts ? start(*std::move(parts), std::move(engine)) : std::unexpected(parts.error());
+  if (loaded) warm_up(*(*loaded)->engine, stop);
   const auto took = std::chrono::steady_clock::now() - begin;
   if (loaded) {
     LOG_INFO("model {} is ready on {} after {} ms", name_, (*loaded)->execution_provider,

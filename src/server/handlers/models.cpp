@@ -11,7 +11,8 @@ std::vector<anthropic::ModelCard> model_cards(const Provider& provider) {
                      .display_name = model.display_name,
                      .created_at = model.created_at,
                      .context_tokens = model.context_tokens,
-                     .tokens_max = model.tokens_max});
+                     .tokens_max = model.tokens_max,
+                     .can_think = model.can_think});
   }
   return cards;
 }
