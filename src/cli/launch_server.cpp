@@ -27,6 +27,7 @@ constexpr seconds kQuickAnswer{10};
 constexpr milliseconds kLook{50};
 constexpr std::size_t kLogBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kLogTailBytes = 2000;
+constexpr unsigned kUnauthorized = 401;
 
 std::string_view text_of(const json::value& object, std::string_view key) {
   const json::object* fields = object.if_object();
@@ -126,8 +127,13 @@ Result<ChildProcess> start_server(const CommandLine& line, std::uint16_t port, c
 }
 
 Result<OfferedModel> ask_for_model(const ServerAddress& server, const Settings& settings) {
-  TRY(const auto answer,
-      ask_server(server, {.path = "/v1/models?limit=1000"}, Deadline::after(kQuickAnswer)));
+  const ServerQuestion question{.path = "/v1/models?limit=1000",
+                                .headers = {{"x-api-key", client_key()}}};
+  TRY(const auto answer, ask_server(server, question, Deadline::after(kQuickAnswer)));
+  if (answer.status == kUnauthorized) {
+    return std::unexpected(unavailable(fmt::format("{} wants an API key", server.url()),
+                                       "Set ONNX_LOCAL_API_KEY to one of its keys."));
+  }
   TRY(const auto models, parse_offered_models(answer.body));
   return choose_offered(models, settings.model);
 }
@@ -199,10 +205,13 @@ Result<LaunchedServer> describe_server(const CommandContext& context) {
   return server;
 }
 
+std::string client_key() { return environment_variable("ONNX_LOCAL_API_KEY").value_or("local"); }
+
 ClaudeTarget claude_target(const LaunchedServer& server) {
   return {.url = server.address.url(),
           .model = server.model.id,
           .context_tokens = server.model.context_tokens,
+          .key = client_key(),
           .no_proxy = environment_variable("NO_PROXY").value_or("")};
 }
 

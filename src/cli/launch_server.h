@@ -45,6 +45,9 @@ Result<LaunchedServer> find_or_start_server(const CommandLine& line, const Comma
 /// What the running server offers, or what one with these settings would, without starting it.
 Result<LaunchedServer> describe_server(const CommandContext& context);
 
+/// What to show the server: `ONNX_LOCAL_API_KEY`, else any text, for it may want none.
+std::string client_key();
+
 /// Where the client of `server` is pointed at. Any thread.
 ClaudeTarget claude_target(const LaunchedServer& server);
 

@@ -82,7 +82,7 @@ Result<Warmed> warm_up(const WarmFlags& flags, const CommandLine& line,
                  {.method = "POST",
                   .path = "/v1/messages?beta=true",
                   .body = std::move(body),
-                  .headers = {{"anthropic-beta", recorded.betas}, {"x-api-key", "local"}}},
+                  .headers = {{"anthropic-beta", recorded.betas}, {"x-api-key", client_key()}}},
                  Deadline()));
   const std::chrono::duration<double> taken = Deadline::Clock::now() - start;
   TRY(const auto usage, read_prompt_usage(answer.status, answer.body));

@@ -11,6 +11,9 @@ AFTER_RESTART = (("another question after a restart", ("-p", "What is a harbour?
                  ("its second turn", ("--continue", "-p", "Where is one?")))
 
 
+BLOCK_TOKENS = 64  # A block of the cache, and the last token, may be computed again.
+
+
 class Row:
     def __init__(self, name, noted, done):
         self.name, self.noted, self.done = name, noted, done

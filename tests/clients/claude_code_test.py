@@ -12,6 +12,7 @@ import subprocess
 import sys
 import unittest
 
+import claude_code_report
 import support
 from support import DEFAULT_MODEL, Project, Proxy, Server, call
 
@@ -79,6 +80,15 @@ class DefaultModel(Case):
                                    "--append-system-prompt", "word " * 9000, window=32768)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("prompt is too long", (done.stdout + done.stderr).lower())
+
+
+class LongWindow(Case):
+    def test_the_default_prompt_and_a_second_turn_are_answered(self):
+        model = support.make_long_model(PROGRAM)
+        with support.serve(PROGRAM, model) as server:
+            first, second = claude_code_report.ask(server, self.project, claude_code_report.ROWS[:2])
+        new = second.prompt - first.prompt
+        self.assertLessEqual(second.computed, new + claude_code_report.BLOCK_TOKENS)
 
 
 class Commands(Case):

@@ -5,6 +5,7 @@ The stand-in is a script named `claude` that writes down what it was given; the 
 tests/clients.
 """
 
+import http.server
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import support
@@ -121,6 +123,37 @@ class Launch(unittest.TestCase):
             connection.close()
         self.assertEqual(process.returncode, 1)
         self.assertIn("is not onnx-local", errors)
+
+    def test_a_server_that_wants_a_key_gets_the_users(self):
+        asked = []
+
+        class Guarded(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                asked.append(self.headers.get("x-api-key"))
+                is_list = self.path.startswith("/v1/")
+                model = {"id": "onnx-local/m", "max_input_tokens": 4096}
+                body = json.dumps({"name": "onnx-local", "status": "ready", "data": [model]}).encode()
+                self.send_response(401 if is_list and asked[-1] != "open sesame" else 200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Guarded)
+        self.addCleanup(server.server_close)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        port = server.server_port
+        refused = self.launch("claude", "--port", port, "--print")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("ONNX_LOCAL_API_KEY", refused.stderr)
+        shown = self.launch("claude", "--port", port, "--print", ONNX_LOCAL_API_KEY="open sesame")
+        self.assertIn("ANTHROPIC_AUTH_TOKEN='open sesame'", shown.stdout)
+        self.assertIn("CLAUDE_CODE_MAX_CONTEXT_TOKENS='4096'", shown.stdout)
 
     def test_a_model_that_cannot_be_loaded_is_told(self):
         done = self.launch("claude", "--port", free_port(), "--model", "no-such-model", "-p", "x")
