@@ -234,7 +234,9 @@ class GrammarWriter {
     std::string first = syntax.section_open + syntax.call_open;
     first.erase(0, mark_text().size());
     std::string calls = sequence(first) + " call";
-    if (rules_.tool_choice.allows_parallel) {
+    // A weak model that may not talk goes on calling up to its limit: what is forced is one call.
+    const bool is_forced = rules_.tool_choice.mode != Choice::kAuto;
+    if (rules_.tool_choice.allows_parallel && !is_forced) {
       calls += fmt::format(" ({} call){{0,{}}}", sequence(syntax.between + syntax.call_open),
                            kParallelCallsMax - 1);
     }

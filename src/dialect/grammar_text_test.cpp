@@ -40,6 +40,13 @@ TEST(GrammarText, LetsTheModelTalkOrCallUnlessAnythingIsForced) {
   EXPECT_THAT(grammar(dialect_of(""), rules), HasSubstr("reply: SPACE \"<tool_call>\" calls"));
 }
 
+TEST(GrammarText, ForcesOneCallAndLetsTheModelMakeMore) {
+  ReplyRules rules = rules_for({"get"});
+  EXPECT_THAT(grammar(dialect_of(""), rules), HasSubstr(" call){0,"));
+  rules.tool_choice.mode = ToolChoice::Mode::kAny;
+  EXPECT_THAT(grammar(dialect_of(""), rules), Not(HasSubstr(" call){0,")));
+}
+
 TEST(GrammarText, HasTheNamedToolAlone) {
   ReplyRules rules = rules_for({"get", "set"});
   rules.tool_choice.mode = ToolChoice::Mode::kNamed;

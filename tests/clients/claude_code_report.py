@@ -43,9 +43,10 @@ def ask(server, project, rows):
     return found
 
 
-def measure(program, model, *arguments):
-    """All rows; the server is restarted between the two groups, as a user would."""
+def measure(program, model):
+    """All rows, from an empty cache; the server is restarted between the two groups."""
     with Project() as project:
+        arguments = ("--cache-dir", project.scratch / "prefixes")
         with support.serve(program, model, *arguments) as server:
             rows = ask(server, project, ROWS)
             code = server.stop()

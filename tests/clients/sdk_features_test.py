@@ -3,6 +3,7 @@
 
 Schemas admit finitely many values, so that what is enforced ends, with any model. Where a free string
 is asked for, the answer may be cut by max_tokens."""
+import re
 import sys
 import time
 from typing import Literal, Optional
@@ -200,7 +201,8 @@ class Checks(Base):
             self.create(messages=[{"role": "user", "content": "word " * (window + 64)}])
             raise AssertionError("a prompt longer than the window was taken")
         except anthropic.BadRequestError as error:
-            assert f"prompt is too long: " in str(error) and f"> {window} maximum" in str(error), error
+            found = re.search(r"prompt is too long: (\d+) tokens > (\d+) maximum", str(error))
+            assert found and window - 1 <= int(found[2]) <= window < int(found[1]), error
 
     def check_asynchronous_streams(self):
         import asyncio
