@@ -12,7 +12,6 @@ import subprocess
 import sys
 import unittest
 
-import claude_code_report
 import support
 from support import DEFAULT_MODEL, Project, Proxy, Server, call
 
@@ -82,15 +81,6 @@ class DefaultModel(Case):
         self.assertIn("prompt is too long", (done.stdout + done.stderr).lower())
 
 
-class LongWindow(Case):
-    def test_the_default_prompt_and_a_second_turn_are_answered(self):
-        model = support.make_long_model(PROGRAM)
-        with support.serve(PROGRAM, model) as server:
-            first, second = claude_code_report.ask(server, self.project, claude_code_report.ROWS[:2])
-        new = second.prompt - first.prompt
-        self.assertLessEqual(second.computed, new + claude_code_report.BLOCK_TOKENS)
-
-
 class Commands(Case):
     """Our own commands around the real client."""
 
@@ -157,7 +147,7 @@ class ScriptedModel(Case):
         server, proxy = self.serve_script([
             ("Read both", call("Read", file_path=str(folder / "one.txt")) + "\n"
              + call("Read", file_path=str(folder / "two.txt"))),
-            ("second-content", "Both are read.")])
+            ("(first|second)-content", "Both are read.")])
         done = self.ask(proxy, server, "--bare", "-p", "Read both.", "--allowedTools", "Read")
         self.assertIn("Both are read.", done.stdout)
         results = json.dumps(proxy.messages()[-1].tool_results())
