@@ -17,4 +17,19 @@ inline std::string sse_event(std::string_view name, const json::value& data) {
   return text;
 }
 
+/// An event without a name. `json` is JSON text without line breaks.
+inline std::string sse_data_text(std::string_view json) {
+  std::string text = "data: ";
+  text += json;
+  text += "\n\n";
+  return text;
+}
+
+inline std::string sse_data(const json::value& data) {
+  return sse_data_text(json::serialize(data));
+}
+
+/// What ends the streams of OpenAI's formats.
+inline std::string sse_done() { return sse_data_text("[DONE]"); }
+
 }  // namespace onnxlocal

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "generation/message.h"
 #include "generation/sampling.h"
+#include "generation/token.h"
 #include "generation/tool.h"
 
 namespace onnxlocal {
@@ -37,6 +39,9 @@ struct OutputFormat {
   std::string schema;  ///< The client's own text.
 };
 
+/// A prompt as it stands, without a chat template: text, or the model's own tokens (at least one).
+using RawPrompt = std::variant<std::string, std::vector<TokenId>>;
+
 /// Asks the prefix cache to keep the beginning of the prompt.
 struct CacheBreakpoint {
   std::size_t messages = 0;  ///< The prefix is the tools and the first so many of `messages`.
@@ -55,7 +60,8 @@ struct GenerationRequest {
   /// System messages come first; then user and assistant. A trailing assistant message is a prefix
   /// that the answer continues.
   std::vector<Message> messages;
-  std::vector<ToolDefinition> tools;  ///< Names are unique.
+  std::optional<RawPrompt> raw_prompt;  ///< Instead of `messages`, which are then empty.
+  std::vector<ToolDefinition> tools;    ///< Names are unique.
   ToolChoice tool_choice;
   ThinkingOptions thinking;
   OutputFormat output_format;

@@ -178,6 +178,7 @@ Result<void> LocalProvider::wait_until_loaded(Deadline deadline) const {
 
 Result<ActiveGeneration> LocalProvider::generate(const GenerationRequest& request, EventSink sink) {
   TRY(const Handle loaded, handle());
+  if (request.raw_prompt) return continue_raw(loaded, request, std::move(sink));
   const PromptRequest asked = prompt_request(request, *loaded->tongue.dialect);
   ReplyRun::Parts parts;
   parts.engine = loaded->engine.get();
@@ -203,6 +204,22 @@ Result<ActiveGeneration> LocalProvider::generate(const GenerationRequest& reques
   return ActiveGeneration([loaded, run = std::move(run)] { run->cancel(); });
 }
 
+/// What continues a raw prompt is text, whatever it looks like.
+Result<ActiveGeneration> LocalProvider::continue_raw(const Handle& loaded,
+                                                     const GenerationRequest& request,
+                                                     EventSink sink) {
+  SequenceRequest sequence;
+  TRY(sequence.prompt, loaded->prompts->raw_tokens(*request.raw_prompt));
+  sequence.sampling = fill_in(request.sampling, loaded->sampling);
+  sequence.tokens_max = request.tokens_max;
+  sequence.stop_strings = request.stop_strings;
+  sequence.cache_scope = request.cache_scope;
+  sequence.priority = request.priority;
+  sequence.agent = request.agent;
+  TRY(const SequenceId id, loaded->engine->submit(std::move(sequence), std::move(sink)));
+  return ActiveGeneration([loaded, id] { loaded->engine->cancel(id); });
+}
+
 Result<ActiveGeneration> LocalProvider::generate_from_tokens(SequenceRequest request,
                                                              EventSink sink) {
   TRY(const Handle loaded, handle());
@@ -212,6 +229,7 @@ Result<ActiveGeneration> LocalProvider::generate_from_tokens(SequenceRequest req
 
 Result<std::vector<TokenId>> LocalProvider::tokenize(const GenerationRequest& request) {
   TRY(const Handle loaded, handle());
+  if (request.raw_prompt) return loaded->prompts->raw_tokens(*request.raw_prompt);
   TRY(Prompt prompt, loaded->prompts->build(prompt_request(request, *loaded->tongue.dialect)));
   return std::move(prompt.tokens);
 }
@@ -219,6 +237,11 @@ Result<std::vector<TokenId>> LocalProvider::tokenize(const GenerationRequest& re
 Result<std::uint32_t> LocalProvider::count_tokens(const GenerationRequest& request) {
   TRY(const auto tokens, tokenize(request));
   return static_cast<std::uint32_t>(tokens.size());
+}
+
+Result<std::string> LocalProvider::detokenize(std::span<const TokenId> tokens) const {
+  TRY(const Handle loaded, handle());
+  return loaded->tongue.tokenizer->decode(tokens);
 }
 
 Result<DecoderLimits> LocalProvider::limits() const {

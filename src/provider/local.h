@@ -62,6 +62,7 @@ class LocalProvider final : public Provider {
 
   Result<ActiveGeneration> generate(const GenerationRequest& request, EventSink sink) override;
   Result<std::uint32_t> count_tokens(const GenerationRequest& request) override;
+  Result<std::string> detokenize(std::span<const TokenId> tokens) const override;
   std::vector<ModelInfo> models() const override;
   ProviderStatus status() const override;
   void shut_down(Deadline deadline) override;
@@ -91,6 +92,8 @@ class LocalProvider final : public Provider {
     ProgressSink progress;
   };
   void load_on_this_thread(LoadOrder order, const std::stop_token& stop);
+  static Result<ActiveGeneration> continue_raw(const Handle& loaded,
+                                               const GenerationRequest& request, EventSink sink);
   static Result<Handle> start(LocalParts parts, EngineOptions engine);
   void set_loaded(Result<Handle> loaded);
   Result<Handle> handle() const;

@@ -213,6 +213,19 @@ TEST(LocalProvider, TakesTokensToo) {
   EXPECT_EQ(recorder.wait().tokens, model.decoder->expected_greedy(prompt, 5));
 }
 
+TEST(LocalProvider, ContinuesARawPromptAsItStands) {
+  Model model;
+  EventRecorder recorder;
+  GenerationRequest request;
+  request.raw_prompt = std::vector<TokenId>{1, 2, 3};
+  request.sampling.temperature = 0;
+  request.tokens_max = 1;
+  auto active = model.provider->generate(request, recorder.sink());
+  ASSERT_TRUE(active);
+  EXPECT_EQ(recorder.wait().started.value().prompt_tokens(), 3U);
+  EXPECT_EQ(model.provider->count_tokens(request), 3U);
+}
+
 TEST(LocalProvider, SaysWhyAModelDoesNotLoad) {
   ModelFolder folder;
   folder.path = ONNXLOCAL_TEST_DATA "/no_such_model";

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "dialect/dialect.h"
 #include "generation/message.h"
+#include "generation/request.h"
 #include "generation/token.h"
 #include "generation/tool.h"
 #include "provider/reply_memory.h"
@@ -59,6 +60,10 @@ class PromptBuilder {
   Result<std::size_t> prefix_tokens(const PromptRequest& request, std::size_t messages,
                                     const Prompt& prompt) const;
 
+  /// A prompt without a template: text gets the token that begins a text in front, where the model
+  /// wants one, and spells no special tokens. Errors: too_large.
+  Result<std::vector<TokenId>> raw_tokens(const RawPrompt& raw) const;
+
   /// After `prompt`, `tokens` were generated, and the client was shown `reply`.
   void remember(const Prompt& prompt, std::string_view scope, const Message& reply,
                 std::span<const TokenId> tokens) const;
@@ -75,6 +80,7 @@ class PromptBuilder {
   Result<Prompt> tokenize_at_once(Rendered rendered, const PromptRequest& request) const;
   void describe_last_turn(std::span<const PromptPiece> turn, const PromptRequest& request,
                           Prompt& prompt) const;
+  bool wants_bos() const;
   bool is_end(const PromptPiece& piece) const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;

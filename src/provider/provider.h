@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "base/result.h"
 #include "generation/event.h"
 #include "generation/request.h"
+#include "generation/token.h"
 
 namespace onnxlocal {
 
@@ -78,6 +80,13 @@ class Provider {
 
   /// Prompt tokens that `generate` would report for the same request.
   virtual Result<std::uint32_t> count_tokens(const GenerationRequest& request) = 0;
+
+  /// The text of tokens, special ones left out, ill-formed bytes as U+FFFD. Errors:
+  /// invalid_request (no such token), unavailable (the model is not there), unsupported (this
+  /// provider has no tokens of its own).
+  virtual Result<std::string> detokenize(std::span<const TokenId> /*tokens*/) const {
+    return std::unexpected(unsupported("this provider tells no token's text"));
+  }
 
   virtual std::vector<ModelInfo> models() const = 0;
   virtual ProviderStatus status() const = 0;

@@ -81,9 +81,8 @@ TEST_P(ReplyGrammar, LetsTextComeBeforeACall) {
   EXPECT_EQ(takes(wrong), dialect_.calls.may_be_bare);
 }
 
-TEST_P(ReplyGrammar, ForcesACall) {
+TEST_P(ReplyGrammar, ForcesOneCall) {
   rules_.tool_choice.mode = ToolChoice::Mode::kAny;
-  rules_.tool_choice.allows_parallel = false;
   EXPECT_TRUE(takes(calls({"get"}, R"({"n": 1})")));
   EXPECT_FALSE(takes(calls({"get", "get"}, R"({"n": 1})")));
   EXPECT_FALSE(takes("No."));

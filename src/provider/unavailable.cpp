@@ -16,6 +16,10 @@ Result<std::uint32_t> UnavailableProvider::count_tokens(const GenerationRequest&
   return std::unexpected(cause_);
 }
 
+Result<std::string> UnavailableProvider::detokenize(std::span<const TokenId> /*tokens*/) const {
+  return std::unexpected(cause_);
+}
+
 std::vector<ModelInfo> UnavailableProvider::models() const { return {}; }
 
 ProviderStatus UnavailableProvider::status() const {

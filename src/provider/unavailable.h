@@ -15,6 +15,7 @@ class UnavailableProvider final : public Provider {
 
   Result<ActiveGeneration> generate(const GenerationRequest& request, EventSink sink) override;
   Result<std::uint32_t> count_tokens(const GenerationRequest& request) override;
+  Result<std::string> detokenize(std::span<const TokenId> tokens) const override;
   std::vector<ModelInfo> models() const override;
   ProviderStatus status() const override;
   void shut_down(Deadline deadline) override;

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/hash.h"
 #include "server/handlers/models.h"
@@ -14,18 +15,6 @@ namespace {
 
 constexpr std::size_t kScopeDigits = 16;
 constexpr std::size_t kAgentBytesMax = 128;
-
-/// What names the client's key in a cache key: either header carries the same key. The key itself
-/// goes no further.
-std::string cache_scope(const HttpRequest& request, const RequestContext& context) {
-  constexpr std::string_view kBearer = "Bearer ";
-  if (!context.client.empty()) return cache_scope_of(context.client);
-  std::string_view key = find_header(request.headers, "x-api-key").value_or("");
-  const std::string_view authorization = find_header(request.headers, "authorization").value_or("");
-  if (key.empty() && authorization.starts_with(kBearer)) key = authorization.substr(kBearer.size());
-  if (key.empty()) return {};
-  return sha256_hex(std::as_bytes(std::span(key))).substr(0, kScopeDigits);
-}
 
 /// Claude Code names its session, and an agent within it.
 std::string agent_of(const HttpRequest& request) {
@@ -54,11 +43,21 @@ std::string cache_scope_of(std::string_view client) {
   return std::string(client.substr(0, kScopeDigits));
 }
 
+std::string cache_scope(const HttpRequest& request, const RequestContext& context) {
+  constexpr std::string_view kBearer = "Bearer ";
+  if (!context.client.empty()) return cache_scope_of(context.client);
+  std::string_view key = find_header(request.headers, "x-api-key").value_or("");
+  const std::string_view authorization = find_header(request.headers, "authorization").value_or("");
+  if (key.empty() && authorization.starts_with(kBearer)) key = authorization.substr(kBearer.size());
+  if (key.empty()) return {};
+  return sha256_hex(std::as_bytes(std::span(key))).substr(0, kScopeDigits);
+}
+
 Result<void> address(GenerationRequest& generation, const Models& models,
                      const HttpRequest& request, const RequestContext& context) {
   TRY_VOID(choose_model(generation, models));
   generation.cache_scope = cache_scope(request, context);
-  generation.agent = agent_of(request);
+  if (auto agent = agent_of(request); !agent.empty()) generation.agent = std::move(agent);
   return {};
 }
 

@@ -22,9 +22,13 @@ Result<void> choose_model(GenerationRequest& generation, const Models& models);
 
 /// The cache scope of a client's key, from its digest.
 std::string cache_scope_of(std::string_view client);
+/// What names the client's key in a cache key: either header carries the same key. The key itself
+/// goes no further.
+std::string cache_scope(const HttpRequest& request, const RequestContext& context);
 
 /// Fills in what HTTP, and not the body, says of a generation: the model that the written id stands
-/// for, the scope of its cache (a client's key), and who asks (session and agent). For every
+/// for, the scope of its cache (a client's key), and who asks (session and agent;
+/// where no header says, it stays as it is). For every
 /// handler that generates. Errors: not_found (no such model).
 Result<void> address(GenerationRequest& generation, const Models& models,
                      const HttpRequest& request, const RequestContext& context);

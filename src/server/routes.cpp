@@ -6,6 +6,8 @@
 #include "server/handlers/health.h"
 #include "server/handlers/messages.h"
 #include "server/handlers/models.h"
+#include "server/handlers/openai.h"
+#include "server/handlers/openai_responses.h"
 
 namespace onnxlocal {
 
@@ -40,6 +42,26 @@ std::vector<Route> make_routes(const RouteParts& parts) {
   const Handler count = [models](const HttpRequest& request, const RequestContext& context) {
     return count_message_tokens(models, request, context);
   };
+  const Handler chat = [models](const HttpRequest& request, RequestContext context) {
+    return create_chat_completion(models, request, std::move(context));
+  };
+  const Handler complete = [models](const HttpRequest& request, RequestContext context) {
+    return create_completion(models, request, std::move(context));
+  };
+  const Handler embed = [models](const HttpRequest& request, const RequestContext& context) {
+    return refuse_embeddings(models, request, context);
+  };
+  const auto store = std::make_shared<ResponseStore>();
+  const Handler respond = [models, store](const HttpRequest& request, RequestContext context) {
+    return create_response(models, store, request, std::move(context));
+  };
+  const Handler retrieve_answer = [store](const HttpRequest& request,
+                                          const RequestContext& context) {
+    return retrieve_response(*store, request, context);
+  };
+  const Handler delete_answer = [store](const HttpRequest& request, const RequestContext& context) {
+    return delete_response(*store, request, context);
+  };
   const Handler list = [models](const HttpRequest& request, const RequestContext& context) {
     return list_models(models, request, context);
   };
@@ -62,6 +84,12 @@ std::vector<Route> make_routes(const RouteParts& parts) {
   std::vector<Route> routes = {
       {"POST", "/v1/messages", RunsOn::kWorker, create},
       {"POST", "/v1/messages/count_tokens", RunsOn::kWorker, count},
+      {"POST", "/v1/chat/completions", RunsOn::kWorker, chat},
+      {"POST", "/v1/completions", RunsOn::kWorker, complete},
+      {"POST", "/v1/embeddings", RunsOn::kWorker, embed},
+      {"POST", "/v1/responses", RunsOn::kWorker, respond},
+      {"GET", "/v1/responses/{id}", RunsOn::kNetwork, retrieve_answer},
+      {"DELETE", "/v1/responses/{id}", RunsOn::kNetwork, delete_answer},
       {"GET", "/v1/models", RunsOn::kNetwork, list},
       {"GET", "/v1/models/{id}", RunsOn::kNetwork, retrieve},
       {"GET", "/health", RunsOn::kNetwork, health},

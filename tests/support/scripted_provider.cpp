@@ -94,6 +94,12 @@ Result<std::uint32_t> ScriptedProvider::count_tokens(const GenerationRequest& re
   return static_cast<std::uint32_t>(bytes);
 }
 
+Result<std::string> ScriptedProvider::detokenize(std::span<const TokenId> tokens) const {
+  std::string text;
+  for (const TokenId token : tokens) text += static_cast<char>(token);
+  return text;
+}
+
 std::vector<ModelInfo> ScriptedProvider::models() const {
   return {{.id = "onnx-local/scripted",
            .display_name = "Scripted",

@@ -53,6 +53,8 @@ class ScriptedProvider : public Provider {
   Result<ActiveGeneration> generate(const GenerationRequest& request, EventSink sink) override;
   /// The bytes of all text: easy to know in a test.
   Result<std::uint32_t> count_tokens(const GenerationRequest& request) override;
+  /// Each token is the character of its number.
+  Result<std::string> detokenize(std::span<const TokenId> tokens) const override;
   std::vector<ModelInfo> models() const override;
   ProviderStatus status() const override;
   void shut_down(Deadline deadline) override;

@@ -55,6 +55,9 @@ json::object to_object(const ModelCard& model) {
   return {{"type", "model"},
           {"id", model.id},
           {"display_name", model.display_name},
+          {"object", "model"},  // These three are OpenAI's.
+          {"created", model.created_at.time_since_epoch().count()},
+          {"owned_by", "onnx-local"},
           {"created_at", to_rfc3339(model.created_at)},
           {"max_input_tokens", model.context_tokens},
           {"max_tokens", model.tokens_max},
@@ -117,7 +120,7 @@ Result<std::string> model_list_body(std::span<const ModelCard> models, const Mod
   const auto shown = models.subspan(begin, end - begin);
   json::array data;
   for (const ModelCard& model : shown) data.push_back(to_object(model));
-  json::object body{{"data", std::move(data)}, {"has_more", has_more}};
+  json::object body{{"object", "list"}, {"data", std::move(data)}, {"has_more", has_more}};
   body["first_id"] = shown.empty() ? json::value(nullptr) : json::value(shown.front().id);
   body["last_id"] = shown.empty() ? json::value(nullptr) : json::value(shown.back().id);
   return json::serialize(body);

@@ -1,0 +1,109 @@
+#include "server/handlers/openai.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "api/fields.h"
+#include "api/openai/chat_reply.h"
+#include "api/openai/chat_request.h"
+#include "api/openai/completion_reply.h"
+#include "api/openai/completion_request.h"
+#include "base/json.h"
+#include "server/handlers/generation.h"
+#include "server/responses.h"
+
+namespace onnxlocal {
+
+namespace {
+
+constexpr WireFormat kFormat = WireFormat::kOpenAi;
+
+/// What an answer that repeats its prompt begins with.
+std::string echo_of(const Provider& provider, const openai::CompletionRequest& request) {
+  if (!request.is_echo) return {};
+  if (const auto* text = std::get_if<std::string>(&*request.generation.raw_prompt)) return *text;
+  const auto& tokens = std::get<std::vector<TokenId>>(*request.generation.raw_prompt);
+  return provider.detokenize(tokens).value_or(std::string());
+}
+
+}  // namespace
+
+openai::ReplyOptions reply_options(const std::shared_ptr<Provider>& provider,
+                                   std::string_view prefix, std::string_view message_id,
+                                   std::string model, const openai::StreamOptions& stream,
+                                   const GenerationRequest& generation) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  openai::ReplyOptions options{
+      .id = std::string(prefix) + std::string(message_id.substr(message_id.find('_') + 1)),
+      .model = std::move(model),
+      .created_s = std::chrono::duration_cast<std::chrono::seconds>(now).count(),
+      .is_stream = stream.stream,
+      .include_usage = stream.include_usage,
+      .has_logprobs = generation.sampling.logprobs.has_value(),
+      .detokenize = {}};
+  if (options.has_logprobs) {
+    options.detokenize = [provider](std::span<const TokenId> tokens) {
+      return provider->detokenize(tokens).value_or(std::string());
+    };
+  }
+  return options;
+}
+
+Reply create_chat_completion(const Models& models, const HttpRequest& request,
+                             RequestContext context) {
+  auto parsed = openai::parse_chat_request(request.body);
+  if (!parsed) return error_response(kFormat, parsed.error(), context.request_id);
+  GenerationRequest& generation = parsed->generation;
+  auto refusal = prepare_generation(models, request, kFormat, context, generation);
+  if (refusal) return *std::move(refusal);
+  auto active = models.provider->generate(generation, std::move(context.sink));
+  if (!active) return error_response(kFormat, active.error(), context.request_id);
+  return PendingGeneration{.active = *std::move(active),
+                           .encoder = openai::make_chat_encoder(
+                               reply_options(models.provider, "chatcmpl-", context.message_id,
+                                             std::move(parsed->model), parsed->stream, generation)),
+                           .count_prompt = {}};
+}
+
+Reply create_completion(const Models& models, const HttpRequest& request, RequestContext context) {
+  auto parsed = openai::parse_completion_request(request.body);
+  if (!parsed) return error_response(kFormat, parsed.error(), context.request_id);
+  GenerationRequest& generation = parsed->generation;
+  auto refusal = prepare_generation(models, request, kFormat, context, generation);
+  if (refusal) return *std::move(refusal);
+  auto active = models.provider->generate(generation, std::move(context.sink));
+  if (!active) return error_response(kFormat, active.error(), context.request_id);
+  std::string echo = echo_of(*models.provider, *parsed);
+  return PendingGeneration{.active = *std::move(active),
+                           .encoder = openai::make_completion_encoder(
+                               reply_options(models.provider, "cmpl-", context.message_id,
+                                             std::move(parsed->model), parsed->stream, generation),
+                               std::move(echo)),
+                           .count_prompt = {}};
+}
+
+Reply refuse_embeddings(const Models& models, const HttpRequest& request,
+                        const RequestContext& context) {
+  const auto refuse = [&](const Error& error) {
+    return error_response(kFormat, error, context.request_id);
+  };
+  const auto body = json::parse(request.body);
+  if (!body) return refuse(body.error());
+  const auto fields = Fields::of(*body, {});
+  if (!fields) return refuse(fields.error());
+  const auto model = fields->require_text("model");
+  if (!model) return refuse(model.error());
+  GenerationRequest generation;
+  generation.model = *model;
+  auto refusal = prepare_generation(models, request, kFormat, context, generation);
+  if (refusal) return *std::move(refusal);
+  return refuse(field_error(
+      "model", fmt::format("{} gives no embeddings: it is a decoder that shows no hidden states, "
+                           "and this server runs no encoders",
+                           generation.model)));
+}
+
+}  // namespace onnxlocal
