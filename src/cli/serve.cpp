@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/cache_settings.h"
+#include "cli/pdf_text.h"
 #include "cli/program.h"
 #include "cli/progress.h"
 #include "cli/serve_banner.h"
@@ -83,6 +84,7 @@ Result<ExitCode> run_serve(const CommandContext& context, bool allow_unauthentic
   const bool has_keys = !options.keys.empty();
   options.host = settings.host;
   options.port = settings.port;
+  options.read_pdf = make_pdf_reader();
   TRY(const auto server, Server::start(std::move(options), served.provider));
   server->catch_signals();
   fmt::print("{}", to_text({.url = server->url(),

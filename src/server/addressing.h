@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/anthropic/documents.h"
 #include "generation/request.h"
 #include "provider/provider.h"
 #include "server/model_aliases.h"
@@ -15,6 +16,7 @@ namespace onnxlocal {
 struct Models {
   std::shared_ptr<Provider> provider;
   std::shared_ptr<const ModelAliases> aliases = std::make_shared<ModelAliases>();
+  anthropic::PdfReader read_pdf = {};  ///< As in `ServerOptions`.
 };
 
 /// Puts the id of the model in place of what the client wrote for it. Errors: not_found.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "api/anthropic/documents.h"
 #include "base/result.h"
 #include "provider/provider.h"
 #include "server/clock.h"
@@ -34,6 +35,8 @@ struct ServerOptions {
   ModelAliases aliases = {};
   /// Where batches are kept; none without it. One server at a time has the folder.
   std::filesystem::path batch_folder = {};
+  /// Gives the text of PDF files in requests, on a worker; without it they are refused.
+  anthropic::PdfReader read_pdf = {};
   Clock clock = {};
 };
 

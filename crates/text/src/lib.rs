@@ -10,6 +10,7 @@
 //!   Hugging Face does with jinja2; a hostile template ends.
 //! * `grammar`: which tokens may come next under a JSON schema or a Lark grammar.
 //! * `schema`: what a grammar can hold of a JSON schema, and whether JSON satisfies it.
+//! * `pdf`: the text of PDF files.
 
 pub mod abilities;
 pub mod chat_template;
@@ -20,6 +21,7 @@ pub mod error;
 pub mod ffi;
 pub mod grammar;
 pub mod limits;
+pub mod pdf;
 pub mod python_json;
 pub mod schema;
 pub mod stand_in;

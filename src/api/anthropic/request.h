@@ -36,7 +36,6 @@ struct MessagesRequest {
   bool stream = false;
   std::string model;  ///< As written, for the echo.
   ReplyStyle style;
-  std::vector<std::string> notes;  ///< What was accepted and not acted on, for the log.
 };
 
 enum class RequestKind {

@@ -6,7 +6,6 @@
 #include "api/anthropic/errors.h"
 #include "api/anthropic/request.h"
 #include "api/anthropic/response_encoder.h"
-#include "base/log.h"
 #include "server/responses.h"
 
 namespace onnxlocal {
@@ -20,7 +19,9 @@ std::expected<anthropic::MessagesRequest, Reply> decode(const Models& models,
                                                         const RequestContext& context) {
   const std::string& request_id = context.request_id;
   auto parsed = anthropic::parse_messages_request(
-      request.body, kind, {.betas = find_header(request.headers, "anthropic-beta").value_or("")});
+      request.body, kind,
+      {.betas = find_header(request.headers, "anthropic-beta").value_or(""),
+       .read_pdf = models.read_pdf});
   if (!parsed) {
     return std::unexpected(
         error_response(parsed.error().error, request_id, parsed.error().details_code));
@@ -41,8 +42,6 @@ std::expected<anthropic::MessagesRequest, Reply> decode(const Models& models,
 Reply create_message(const Models& models, const HttpRequest& request, RequestContext context) {
   auto decoded = decode(models, request, anthropic::RequestKind::kCreate, context);
   if (!decoded) return std::move(decoded).error();
-  for (const std::string& note : decoded->notes) LOG_INFO("{}: {}", context.request_id, note);
-
   const auto generation = std::make_shared<GenerationRequest>(std::move(decoded->generation));
   auto active = models.provider->generate(*generation, std::move(context.sink));
   if (!active) return error_response(active.error(), context.request_id);

@@ -1,6 +1,7 @@
 //! The C ABI of `include/onnxlocal_text.h`, where ownership is told. Every entry catches panics.
 
 mod grammar;
+mod pdf;
 mod schema;
 mod template;
 mod tokenizer;
