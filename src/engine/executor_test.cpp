@@ -257,6 +257,13 @@ TEST(EngineLoop, ReusesAPrefixThatWasComputedBefore) {
   EXPECT_EQ(engine.loop->status().cached_tokens, 24U);
 }
 
+TEST(EngineLoop, CountsTheBlockOfAPromptsLastTokenAsInput) {
+  Stepper engine({.block_tokens = 8});
+  const auto recorder = engine.submit_greedy(prompt_of(32), 1);
+  engine.run_all();
+  EXPECT_EQ(recorder.now().started, (Usage{.input_tokens = 8, .cache_creation_tokens = 24}));
+}
+
 TEST(EngineLoop, ComputesTheLastTokensOfAPromptThatIsCachedWhole) {
   Stepper engine({.block_tokens = 8});
   for (int i = 0; i < 2; ++i) {

@@ -156,7 +156,11 @@ void PrefixKeeper::keep(Sequence& sequence) {
       return decoder_.export_blocks(*sequence.slot, block, bytes);
     };
     if (!cache_.add(sequence.kept, tokens, fill, rank_of(sequence, block))) break;
-    if (sequence.is_unaccounted((block + 1) * size)) sequence.usage.cache_creation_tokens += size;
+    // The last token of a prompt is computed each time, and counts as input with its block.
+    const std::uint32_t end = (block + 1) * size;
+    if (sequence.is_unaccounted(end) && end < sequence.prompt_tokens) {
+      sequence.usage.cache_creation_tokens += size;
+    }
   }
   pin(sequence);
   offer_to_disk(sequence);
