@@ -177,9 +177,9 @@ int32_t onnxlocal_schema_check(onnxlocal_slice schema, char** error);
 int32_t onnxlocal_schema_relax(onnxlocal_slice schema, onnxlocal_text* relaxed, char** error);
 int32_t onnxlocal_schema_validate(onnxlocal_slice schema, onnxlocal_slice instance, char** error);
 
-/* The text of a PDF file, `*text` for onnxlocal_text_free. INVALID_REQUEST: it is none, is protected
- * or holds no text. TOO_LARGE: over a limit. A hostile file may still take long, take much memory or
- * overflow the stack: call it in a process of its own. */
+/* The text of a PDF file, `*text` for onnxlocal_text_free. INVALID_REQUEST: it is none, is
+ * protected or holds no text. TOO_LARGE: over a limit. A hostile file may still take long, take
+ * much memory or overflow the stack: call it in a process of its own. */
 int32_t onnxlocal_pdf_text(onnxlocal_slice pdf, size_t pages_max, size_t text_bytes_max,
                            onnxlocal_text* text, char** error);
 
