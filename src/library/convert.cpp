@@ -46,6 +46,7 @@ StopReason to_public(onnxlocal::StopReason reason) {
     case Ours::kTokensMax: return StopReason::kTokensMax;
     case Ours::kStopString: return StopReason::kStopString;
     case Ours::kContextFull: return StopReason::kContextFull;
+    case Ours::kToolUse: return StopReason::kEndOfTurn;  // Its requests have no tools.
   }
   return StopReason::kEndOfTurn;
 }
