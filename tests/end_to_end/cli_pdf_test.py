@@ -11,6 +11,7 @@ import support
 DOCUMENTS = pathlib.Path(__file__).resolve().parents[1] / "data" / "documents"
 HELLO = (DOCUMENTS / "hello.pdf").read_bytes()
 EMPTY = (DOCUMENTS / "empty.pdf").read_bytes()
+CIRCULAR = (DOCUMENTS / "circular_page_tree.pdf").read_bytes()  # libFuzzer's: read without end.
 
 
 def pdf_text(data):
@@ -51,6 +52,14 @@ class Requests(unittest.TestCase):
             status, refused = server.post("/v1/messages", request(EMPTY))
             self.assertEqual(status, 400)
             self.assertIn("holds no text", refused["error"]["message"])
+
+    def test_are_refused_where_a_file_is_read_without_end(self):
+        with support.Server() as server:
+            server.wait_until_ready()
+            status, refused = server.post("/v1/messages", request(CIRCULAR))
+            self.assertEqual(status, 400)
+            self.assertIn("PDF", refused["error"]["message"])
+            self.assertEqual(server.post("/v1/messages", request(HELLO))[0], 200)
 
 
 if __name__ == "__main__":
