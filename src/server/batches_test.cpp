@@ -90,6 +90,19 @@ TEST_F(BatchRoutes, RunWhatTheyAreGivenAndTellTheResults) {
   EXPECT_THAT(results.body, AllOf(HasSubstr("Hello world"), HasSubstr("not_found_error")));
 }
 
+TEST_F(BatchRoutes, HaveTheTextOfTheirPdfFiles) {
+  options.read_pdf = [](std::string_view pdf) -> Result<std::string> {
+    EXPECT_EQ(pdf, "%PDF");
+    return "the text of the file";
+  };
+  const std::string id =
+      create({R"({"custom_id":"one","params":{"model":"scripted","max_tokens":9,)"
+              R"("messages":[{"role":"user","content":[{"type":"document",)"
+              R"("source":{"type":"base64","media_type":"application/pdf",)"
+              R"("data":"JVBERg=="}}]}]}})"});
+  EXPECT_EQ(count(wait_until_ended(id), "succeeded"), 1U);
+}
+
 TEST_F(BatchRoutes, RunAtLowPriority) {
   create({request("one")});
   const auto running = provider->wait_for(0, soon());

@@ -66,6 +66,14 @@ TEST(Tokenizer, ControlTokensWithoutTheFlagCountAsSpecial) {
   EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{259, 260}).value(), "<think>");
 }
 
+TEST(Tokenizer, ADecoderThatStripsTheEndOfTextsIsRefused) {
+  const auto tokenizer = Tokenizer::from_json(
+      R"({"model":{"type":"BPE","vocab":{},"merges":[]},"decoder":{"type":"Sequence","decoders":)"
+      R"([{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":1}]}})");
+  ASSERT_FALSE(tokenizer);
+  EXPECT_EQ(tokenizer.error().code, ErrorCode::kUnsupported);
+}
+
 TEST(Tokenizer, ALongWordTakesLinearTime) {
   const std::string word(100'000, 'a');
   EXPECT_EQ(byte_tokenizer()->encode(word, SpecialTokens::kAsText).value().size(), word.size());

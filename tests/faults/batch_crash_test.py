@@ -24,6 +24,7 @@ import threading
 import time
 
 PATIENCE_S = 60
+CHECK_EVERY = 50
 REQUESTS_MAX = 12
 
 
@@ -133,6 +134,13 @@ class Run:
                 return found
             after = "&after_id=" + page["last_id"]
 
+    def check_in_peace(self):
+        server = Server(self.command)
+        try:
+            return self.check(server)
+        finally:
+            server.kill()
+
     def check(self, server):
         deadline = time.monotonic() + PATIENCE_S
         while any(batch["processing_status"] != "ended" for batch in self.listed(server)):
@@ -167,11 +175,12 @@ def main():
     command = [word.replace("{folder}", folder) for word in arguments.command]
     run = Run(command, arguments.seed)
     try:
-        for _ in range(arguments.kills):
+        for life in range(arguments.kills):
+            # A key may have so many open batches: they end from time to time.
+            if life % CHECK_EVERY == CHECK_EVERY - 1:
+                run.check_in_peace()
             run.one_life()
-        server = Server(command)
-        requests = run.check(server)
-        server.kill()
+        requests = run.check_in_peace()
     except AssertionError as error:
         print(f"seed {arguments.seed}: {error}", file=sys.stderr)
         return 1

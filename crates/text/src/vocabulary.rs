@@ -4,7 +4,7 @@ use tokenizers::decoders::metaspace::Metaspace;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::{DecoderWrapper, Tokenizer};
 
-use crate::error::{Result, TextError};
+use crate::error::{Result, Status, TextError};
 
 /// A vocabulary beyond this is not a model's; ids may have holes, and each costs a few bytes.
 const IDS_MAX: u32 = 8 << 20;
@@ -36,6 +36,13 @@ pub struct Vocabulary {
 
 impl Vocabulary {
     pub fn new(hf: &Tokenizer, is_special: impl Fn(&str) -> bool) -> Result<Self> {
+        if hf.get_decoder().is_some_and(strips_the_end) {
+            return Err(TextError::new(
+                Status::Unsupported,
+                "the decoder strips the end of texts (Strip with \"stop\" above 0), which can't be \
+                 done as they grow",
+            ));
+        }
         let (decoding, space) = decoding_of(hf.get_decoder());
         let tokens = hf.get_vocab(true);
         let size = tokens.values().max().map_or(0, |&id| id as u64 + 1);
@@ -122,6 +129,15 @@ fn push_sentence_piece(token: &str, space: char, bytes: &mut Vec<u8>) {
     match hex.filter(|hex| hex.len() == 2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
         Some(byte) => bytes.push(byte),
         None => bytes.extend_from_slice(token.replace(space, " ").as_bytes()),
+    }
+}
+
+/// The library panics where such a step meets a text shorter than what it strips.
+fn strips_the_end(decoder: &DecoderWrapper) -> bool {
+    match decoder {
+        DecoderWrapper::Strip(strip) => strip.stop > 0,
+        DecoderWrapper::Sequence(sequence) => sequence.get_decoders().iter().any(strips_the_end),
+        _ => false,
     }
 }
 

@@ -24,7 +24,8 @@ bool is_passing(ErrorCode code) {
 }
 
 Result<anthropic::MessagesRequest> decode(const PendingRequest& request, const Models& models) {
-  auto parsed = anthropic::parse_messages_request(request.params, anthropic::RequestKind::kCreate);
+  auto parsed = anthropic::parse_messages_request(request.params, anthropic::RequestKind::kCreate,
+                                                  {.betas = {}, .read_pdf = models.read_pdf});
   if (!parsed) return std::unexpected(parsed.error().error);
   if (parsed->stream) {
     return std::unexpected(invalid_request("stream: a batch's requests have no stream"));
