@@ -5,14 +5,14 @@ Schemas admit finitely many values, so that what is enforced ends, with any mode
 is asked for, the answer may be cut by max_tokens."""
 import re
 import sys
-import time
 from typing import Literal, Optional
 
 import anthropic
 import pydantic
-from sdk_test import GREEDY, PROMPT, Base, run_checks
+from checks import run_checks
+from sdk_test import GREEDY, PROMPT, Base
+from support import wait_until
 
-WAIT_SECONDS_MAX = 300
 WEATHER = {"name": "get_weather", "description": "Get the weather of a city",
            "input_schema": {"type": "object", "additionalProperties": False,
                             "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]},
@@ -165,10 +165,7 @@ class Checks(Base):
         requests = [{"custom_id": f"one-{index}", "params": params} for index in range(3)]
         requests.append({"custom_id": "bad", "params": {**params, "model": "no-such-model"}})
         batch = batches.create(requests=requests)
-        end = time.monotonic() + WAIT_SECONDS_MAX
-        while batches.retrieve(batch.id).processing_status != "ended":
-            assert time.monotonic() < end, "the batch does not end"
-            time.sleep(0.1)
+        wait_until(lambda: batches.retrieve(batch.id).processing_status == "ended", "the batch ends")
         results = {entry.custom_id: entry.result for entry in batches.results(batch.id)}
         assert set(results) == {"one-0", "one-1", "one-2", "bad"}, results
         assert results["one-1"].message.usage.output_tokens > 0, results
@@ -187,10 +184,7 @@ class Checks(Base):
         batch = batches.create(requests=[{"custom_id": f"c{index}", "params": params}
                                          for index in range(12)])
         batches.cancel(batch.id)
-        end = time.monotonic() + WAIT_SECONDS_MAX
-        while batches.retrieve(batch.id).processing_status != "ended":
-            assert time.monotonic() < end, "the cancelled batch does not end"
-            time.sleep(0.1)
+        wait_until(lambda: batches.retrieve(batch.id).processing_status == "ended", "the batch ends")
         kinds = {entry.result.type for entry in batches.results(batch.id)}
         assert "canceled" in kinds and kinds <= {"canceled", "succeeded"}, kinds
         batches.delete(batch.id)

@@ -6,6 +6,7 @@ Prints one line per check; the exit code is 1 where one failed."""
 import sys
 
 import anthropic
+from checks import run_checks
 
 PROMPT = [{"role": "user", "content": "Tell me a short story about a lighthouse."}]
 GREEDY = {"temperature": 0}  # Not an argument of newer SDKs: it goes into the body.
@@ -89,19 +90,6 @@ class Checks(Base):
         next(event for event in stream if event.type == "content_block_delta")
         stream.close()
         assert self.create(max_tokens=1).usage.output_tokens == 1
-
-
-def run_checks(checks):
-    """Every `check_` method, and then the end of this process."""
-    failed = 0
-    for name in (name for name in dir(checks) if name.startswith("check_")):
-        try:
-            getattr(checks, name)()
-            print("ok", name, flush=True)
-        except Exception as error:  # A check that fails must not hide the others.
-            failed += 1
-            print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
-    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

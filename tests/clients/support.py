@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,13 +18,16 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from waiting import wait_until  # noqa: E402
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CLAUDE = HERE / "node_modules" / ".bin" / "claude"
 DEFAULT_MODEL = "smollm2-135m-instruct"
 LONG_MODEL = "smollm2-135m-instruct-32k"
 LONG_TOKENS = 32768
-WAIT_SECONDS_MAX = 300  # For anything that has to happen; nothing waits as long where it works.
+WAIT_SECONDS_MAX = 300  # For a whole run of a client.
 OURS = re.compile("^(ONNX_|PROVIDER$|USE_ONNX$|ANTHROPIC_|CLAUDE|DISABLE_|XDG_)")
 
 
@@ -33,17 +37,6 @@ def clean_environment(**changes):
     if "ONNX_LOCAL_HOME" in os.environ:
         clean["ONNX_LOCAL_HOME"] = os.environ["ONNX_LOCAL_HOME"]
     return {**clean, **{name: str(text) for name, text in changes.items()}}
-
-
-def wait_until(is_so, what):
-    """Looks again and again; the pause only spares the processor."""
-    end = time.monotonic() + WAIT_SECONDS_MAX
-    while time.monotonic() < end:
-        found = is_so()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"did not happen in {WAIT_SECONDS_MAX} s: {what}")
 
 
 def get_json(url):

@@ -7,15 +7,16 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import unittest
 import urllib.error
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from waiting import WAIT_SECONDS_MAX, wait_until  # noqa: E402
+
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
 GGUF = pathlib.Path(sys.argv[2]).resolve()
 MODEL = "smollm2-135m-instruct"
-WAIT_SECONDS_MAX = 120  # For anything that has to happen; nothing waits as long where it works.
 
 # What decides how the program runs; a test sets what it wants.
 OUR_VARIABLES = re.compile("^(ONNX_(?!LOCAL_HOME)|PROVIDER$|USE_ONNX$|XDG_)")
@@ -38,17 +39,6 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-def wait_until(is_so, what):
-    """Looks again and again; the pause only spares the processor."""
-    end = time.monotonic() + WAIT_SECONDS_MAX
-    while time.monotonic() < end:
-        found = is_so()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"did not happen in {WAIT_SECONDS_MAX} s: {what}")
 
 
 class Server:

@@ -9,6 +9,7 @@ round 2 by more than 2 %, a slot stays taken, a client that stayed got no whole 
 server does not end with 0 after SIGTERM. Needs Linux's /proc and Python alone."""
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -19,23 +20,15 @@ import threading
 import time
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from waiting import WAIT_SECONDS_MAX, wait_until  # noqa: E402
+
 CLIENTS = 32
 ROUNDS = 5
 COMPARED_ROUND = 2
 TOLERANCE = 0.02
 OUTPUT_TOKENS = 8
 VANISHING_OUTPUT_TOKENS = 64
-PATIENCE_S = 120
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
-        time.sleep(0.05)
 
 
 class Server:
@@ -82,7 +75,7 @@ def send_request(port, client, tokens):
     body = json.dumps({
         "model": "claude-any", "max_tokens": tokens, "temperature": 0, "stream": True,
         "messages": [{"role": "user", "content": f"Story number {client}, please."}]}).encode()
-    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS_MAX)
     connection.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                        b"Content-Length: %d\r\n\r\n" % len(body) + body)
     return connection
@@ -170,7 +163,7 @@ def check_termination_under_load(server):
         received = read_until(stream, b"\0")  # To the end.
         assert (b"message_stop" in received or b"event: error" in received
                 or b"HTTP/1.1 503" in received), received[-300:]
-    code = server.process.wait(timeout=PATIENCE_S)
+    code = server.process.wait(timeout=WAIT_SECONDS_MAX)
     assert code == 0, f"exit code {code} after SIGTERM"
     print("SIGTERM under load: every stream was ended, exit code 0", flush=True)
 
