@@ -105,21 +105,14 @@ class ForeignTiles {
 void attend_foreign(const AttentionKernels& kernels, Parallel& parallel,
                     const AttentionShape& shape, std::span<const ForeignSequence> sequences,
                     ConstRows q, const Rows& out, std::vector<std::byte>& scratch) {
-  AttentionPlan plan(shape);
-  for (std::uint32_t i = 0; i < sequences.size(); ++i) {
-    plan.add(i, {.first_row = sequences[i].first_row,
-                 .rows = sequences[i].rows,
-                 .past = sequences[i].past});
-  }
-  const ForeignTiles tiles(kernels, shape, sequences);
-  AttentionRun<ForeignTiles>({.kernels = kernels,
-                              .parallel = parallel,
-                              .shape = shape,
-                              .q = q,
-                              .out = out,
-                              .scratch = scratch},
-                             tiles, plan)
-      .run();
+  const ForeignTiles source(kernels, shape, sequences);
+  attend_over(source, sequences,
+              {.kernels = kernels,
+               .parallel = parallel,
+               .shape = shape,
+               .q = q,
+               .out = out,
+               .scratch = scratch});
 }
 
 }  // namespace onnxlocal::ep

@@ -116,21 +116,14 @@ void append_to_pages(const AttentionKernels& kernels, Parallel& parallel,
 void attend_pages(const AttentionKernels& kernels, Parallel& parallel, const AttentionShape& shape,
                   const PagedCache& cache, std::span<const SequenceRows> sequences, ConstRows q,
                   const Rows& out, std::vector<std::byte>& scratch) {
-  AttentionPlan plan(shape);
-  for (std::uint32_t i = 0; i < sequences.size(); ++i) {
-    plan.add(i, {.first_row = sequences[i].first_row,
-                 .rows = sequences[i].rows,
-                 .past = sequences[i].past});
-  }
-  const PagedTiles tiles(shape, cache, sequences);
-  AttentionRun<PagedTiles>({.kernels = kernels,
-                            .parallel = parallel,
-                            .shape = shape,
-                            .q = q,
-                            .out = out,
-                            .scratch = scratch},
-                           tiles, plan)
-      .run();
+  const PagedTiles source(shape, cache, sequences);
+  attend_over(source, sequences,
+              {.kernels = kernels,
+               .parallel = parallel,
+               .shape = shape,
+               .q = q,
+               .out = out,
+               .scratch = scratch});
 }
 
 }  // namespace onnxlocal::ep

@@ -19,6 +19,16 @@ struct PageRange {
   std::uint32_t last = 0;
 };
 
+/// What a call of attention reads and writes.
+struct AttentionOperands {
+  const AttentionKernels& kernels;
+  Parallel& parallel;
+  const AttentionShape& shape;
+  ConstRows q;
+  Rows out;
+  std::vector<std::byte>& scratch;
+};
+
 /// One call of attention. `Source` gives the packed keys and values:
 ///   pack_bytes()                                   memory that a task lends to find()
 ///   find(block, split, pages, tiles, pack)         fills tiles[pages.first .. pages.last)
@@ -26,15 +36,7 @@ struct PageRange {
 template <class Source>
 class AttentionRun {
  public:
-  struct Operands {
-    const AttentionKernels& kernels;
-    Parallel& parallel;
-    const AttentionShape& shape;
-    ConstRows q;
-    Rows out;
-    std::vector<std::byte>& scratch;
-  };
-  AttentionRun(const Operands& operands, const Source& source, AttentionPlan& plan)
+  AttentionRun(const AttentionOperands& operands, const Source& source, AttentionPlan& plan)
       : op_(operands),
         source_(source),
         plan_(plan),
@@ -191,7 +193,7 @@ class AttentionRun {
     }
   }
 
-  const Operands op_;
+  const AttentionOperands op_;
   const Source& source_;
   AttentionPlan& plan_;
   const std::uint32_t group_;
@@ -206,5 +208,18 @@ class AttentionRun {
   std::size_t partial_ = 0;
   std::size_t pack_ = 0;
 };
+
+/// Attention of the rows of `sequences` (their first_row, rows and past) over what `source` gives.
+template <class Source, class Sequence>
+void attend_over(const Source& source, std::span<const Sequence> sequences,
+                 const AttentionOperands& operands) {
+  AttentionPlan plan(operands.shape);
+  for (std::uint32_t i = 0; i < sequences.size(); ++i) {
+    plan.add(i, {.first_row = sequences[i].first_row,
+                 .rows = sequences[i].rows,
+                 .past = sequences[i].past});
+  }
+  AttentionRun<Source>(operands, source, plan).run();
+}
 
 }  // namespace onnxlocal::ep

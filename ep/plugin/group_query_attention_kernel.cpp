@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -206,18 +205,8 @@ void GroupQueryAttention::append_rows(OrtKernelContext* context, Parallel& threa
   const auto query_norm = input_of(context, kQueryNorm);
   const auto key_norm = input_of(context, kKeyNorm);
   const std::size_t head_dim = sizes.head_dim;
-  HeadSteps steps{.kernels = row_kernels(resources_.set),
-                  .head_dim = head_dim,
-                  .epsilon = shape_.norm_epsilon,
-                  .is_interleaved = shape_.is_interleaved,
-                  .table = {}};
-  if (shape_.rotates) {
-    const TensorView cos = input_of(context, kCos).value();
-    steps.table = {.cos = cos.as<float>(),
-                   .sin = input_of(context, kSin)->as<float>(),
-                   .positions = static_cast<std::size_t>(cos.dims[0]),
-                   .half = static_cast<std::size_t>(cos.dims[1])};
-  }
+  const HeadSteps steps = make_head_steps(shape_, head_dim, resources_.set, input_of(context, kCos),
+                                          input_of(context, kSin));
   const float* const query_weight = query_norm ? query_norm->as<float>() : nullptr;
   const float* const key_weight = key_norm ? key_norm->as<float>() : nullptr;
   threads.run(sizes.batch * sizes.rows, [&](std::size_t row) {
@@ -242,14 +231,7 @@ void GroupQueryAttention::append_rows(OrtKernelContext* context, Parallel& threa
 void GroupQueryAttention::attend(Parallel& threads, const Sizes& sizes, const float* query,
                                  const Cache& cache, float* out,
                                  std::vector<std::byte>& scratch) const {
-  const auto head_dim = static_cast<std::uint32_t>(sizes.head_dim);
-  const AttentionShape shape{
-      .heads = shape_.heads,
-      .kv_heads = shape_.kv_heads,
-      .head_dim = head_dim,
-      .scale = shape_.scale != 0 ? shape_.scale : 1.0F / std::sqrt(static_cast<float>(head_dim)),
-      .softcap = shape_.softcap,
-      .window = shape_.window};
+  const AttentionShape shape = attention_shape(shape_, sizes.head_dim);
   const std::size_t head_floats = sizes.capacity * sizes.head_dim;
   std::vector<ForeignSequence> sequences(sizes.batch);
   for (std::size_t i = 0; i < sizes.batch; ++i) {
@@ -269,20 +251,18 @@ void GroupQueryAttention::attend(Parallel& threads, const Sizes& sizes, const fl
 }
 
 bool can_run_attention(const Graph& graph, const Node& node) {
-  const auto has = [&](std::size_t input) { return input_value(graph, node, input) != nullptr; };
-  const auto is_float = [&](std::size_t input) {
-    return has_type(input_value(graph, node, input), ElementType::kFloat32);
-  };
-  return is_float(kQuery) && has(kPastKey) == has(kPastValue) &&
-         (!has(kPastKey) || (is_float(kPastKey) && is_float(kPastValue))) &&
-         has_type(output_value(graph, node, 1), ElementType::kFloat32) &&
-         has_type(output_value(graph, node, 2), ElementType::kFloat32) &&
-         output_value(graph, node, 3) == nullptr && head_dim_of(graph, node, kQuery, kKey) != 0 &&
-         !has(kPositions) && !has(kBias) && !has(kHeadSink) && !has(kKeyScale) &&
-         !has(kValueScale) && has(kQueryNorm) == has(kKeyNorm) && node.integer("causal", 1) == 1 &&
+  const NodePorts ports(graph, node);
+  constexpr auto kType = ElementType::kFloat32;
+  const bool has_past = ports.has(kPastKey);
+  return ports.is(kQuery, kType) && has_past == ports.has(kPastValue) &&
+         (!has_past || (ports.is(kPastKey, kType) && ports.is(kPastValue, kType))) &&
+         ports.output_is(1, kType) && ports.output_is(2, kType) && !ports.has_output(3) &&
+         head_dim_of(ports, node, kQuery, kKey) != 0 && !ports.has(kPositions) &&
+         !ports.has(kBias) && !ports.has(kHeadSink) && !ports.has(kKeyScale) &&
+         !ports.has(kValueScale) && ports.has(kQueryNorm) == ports.has(kKeyNorm) &&
+         has_plain_cache(node) && node.integer("causal", 1) == 1 &&
          node.integer("smooth_softmax", 0) <= 0 && node.integer("sliding_window_cache", 0) == 0 &&
-         node.integer("qk_output", 0) == 0 && node.text("k_quant_type", "NONE") == "NONE" &&
-         node.text("v_quant_type", "NONE") == "NONE";
+         node.integer("qk_output", 0) == 0;
 }
 
 }  // namespace
@@ -293,15 +273,12 @@ const KernelEntry& group_query_attention_entry() {
       .domain = "com.microsoft",
       .constrain =
           [](Ort::KernelDefBuilder& builder) {
-            builder.AddTypeConstraint("T", tensor_type(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT));
-            builder.AddTypeConstraint("M", tensor_type(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32));
+            builder.AddTypeConstraint("T", float_type());
+            builder.AddTypeConstraint("M", int32_type());
             builder.AddInputOutputMutableAliases({3, 4}, {1, 2});
           },
       .can_run = can_run_attention,
-      .create = [](Ort::ConstKernelInfo info,
-                   KernelResources& resources) -> std::unique_ptr<SingleKernel> {
-        return std::make_unique<GroupQueryAttention>(info, resources);
-      },
+      .create = create_kernel<GroupQueryAttention>,
   };
   return kEntry;
 }

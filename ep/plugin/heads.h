@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "attention/attention.h"
+#include "plugin/ragged_batch.h"
 #include "plugin/single_kernel.h"
 #include "rows/rows.h"
 
@@ -24,8 +26,10 @@ struct HeadsShape {
   float norm_epsilon = 1e-6F;
 };
 HeadsShape read_heads(Ort::ConstKernelInfo info);
+/// What attention asks for, of heads of this size.
+AttentionShape attention_shape(const HeadsShape& shape, std::size_t head_dim);
 
-/// Cosines and sines by position. Borrowed.
+/// Cosines and sines by position, none where nothing is rotated. Borrowed.
 struct RotaryTable {
   const float* cos = nullptr;  ///< [positions][half]
   const float* sin = nullptr;
@@ -49,7 +53,20 @@ struct HeadSteps {
     kernels.rotate(head, table.cos + position * table.half, table.sin + position * table.half,
                    table.half, is_interleaved);
   }
+  /// `count` heads that lie one after the other.
+  void apply_all(float* heads, std::size_t count, const float* norm_weight,
+                 std::size_t position) const {
+    for (std::size_t i = 0; i < count; ++i) apply(heads + i * head_dim, norm_weight, position);
+  }
 };
+/// The steps of a node; `cos` and `sin` are float32 and of the dimensions `table_dims`, or null.
+HeadSteps make_head_steps(const HeadsShape& shape, std::size_t head_dim, InstructionSet set,
+                          std::span<const std::int64_t> table_dims, const float* cos,
+                          const float* sin);
+/// The same, with a float32 table of the node's own inputs, where it rotates.
+HeadSteps make_head_steps(const HeadsShape& shape, std::size_t head_dim, InstructionSet set,
+                          const std::optional<TensorView>& cos,
+                          const std::optional<TensorView>& sin);
 
 /// Where a node's query, key and value lie: apart, or packed in rows of
 /// (heads + 2 * kv_heads) * head_dim.
@@ -92,9 +109,21 @@ std::string check_rows(const HeadsShape& shape, std::size_t head_dim, std::size_
 std::string check_table(const std::optional<TensorView>& cos, const std::optional<TensorView>& sin,
                         std::size_t head_dim);
 
+/// Why a norm's weight is not one number for each of `head_dim`; empty where it is, or there is
+/// none.
+std::string check_norm(const std::optional<TensorView>& weight, std::size_t head_dim);
+
+/// check_ragged_batch, with as many positions as the table has, where the node rotates.
+std::string check_rotated_batch(const HeadsShape& shape, const RaggedBatch& batch, std::size_t rows,
+                                std::size_t head_dim, const std::optional<TensorView>& cos,
+                                const std::optional<TensorView>& sin);
+
+/// For can_run: whether keys and values are kept as they come, in no type of fewer bits.
+bool has_plain_cache(const Node& node);
+
 /// For can_run: the head's size by the widths of the query and, where it is apart, the key; 0 where
 /// the graph does not say it or attention cannot serve it.
-std::int64_t head_dim_of(const Graph& graph, const Node& node, std::size_t query_index,
+std::int64_t head_dim_of(const NodePorts& ports, const Node& node, std::size_t query_index,
                          std::size_t key_index);
 
 }  // namespace onnxlocal::ep

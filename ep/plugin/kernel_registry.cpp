@@ -7,7 +7,8 @@ namespace onnxlocal::ep {
 
 namespace {
 
-OrtStatus* create_kernel(void* state, const OrtKernelInfo* info, OrtKernelImpl** kernel) noexcept {
+OrtStatus* create_by_entry(void* state, const OrtKernelInfo* info,
+                           OrtKernelImpl** kernel) noexcept {
   *kernel = nullptr;
   return guarded([&] {
     const OrtEp* provider = nullptr;
@@ -42,7 +43,7 @@ Ort::KernelRegistry make_kernel_registry() {
     entry->constrain(builder);
     const Ort::KernelDef definition = builder.Build();
     Ort::ThrowOnError(
-        registry.AddKernel(definition, &create_kernel, const_cast<KernelEntry*>(entry)));
+        registry.AddKernel(definition, &create_by_entry, const_cast<KernelEntry*>(entry)));
   }
   return registry;
 }

@@ -118,8 +118,6 @@ class MatMulNBits final : public SingleKernel {
   PackedMatrix matrix_;
 };
 
-bool is_constant(const Value* value) { return value != nullptr && value->constant.has_value(); }
-
 /// Activations are rounded to 8 bits: a node that asks for more (1: float32, 2: float16, 3:
 /// bfloat16) is left to others.
 bool allows_eight_bits(const Node& node) {
@@ -133,20 +131,15 @@ bool has_elements(const Value* value, std::int64_t count) {
 }
 
 bool can_run_matmul(const Graph& graph, const Node& node) {
-  const Value* const a = input_value(graph, node, kA);
-  const Value* const b = input_value(graph, node, kB);
-  const Value* const scales = input_value(graph, node, kScales);
-  const Value* const zeros = input_value(graph, node, kZeroPoints);
-  const Value* const bias = input_value(graph, node, kBias);
+  const NodePorts ports(graph, node);
   const auto n = node.integer("N", 0);
   const auto k = node.integer("K", 0);
   const auto bits = node.integer("bits", 4);
   const auto block = node.integer("block_size", 0);
-  if (!has_type(a, ElementType::kFloat32) || !has_type(scales, ElementType::kFloat32) ||
-      !has_type(b, ElementType::kUint8) || !is_constant(b) || !is_constant(scales) ||
-      input_value(graph, node, kGroupIndex) != nullptr ||
-      (bias != nullptr && bias->type != ElementType::kFloat32) || !allows_eight_bits(node) ||
-      node.integer("weight_prepacked", 0) != 0) {
+  if (!ports.is(kA, ElementType::kFloat32) || !ports.is(kScales, ElementType::kFloat32) ||
+      !ports.is(kB, ElementType::kUint8) || !ports.is_constant(kB) || !ports.is_constant(kScales) ||
+      ports.has(kGroupIndex) || (ports.has(kBias) && !ports.is(kBias, ElementType::kFloat32)) ||
+      !allows_eight_bits(node) || node.integer("weight_prepacked", 0) != 0) {
     return false;
   }
   constexpr std::int64_t kMost = 1 << 30;
@@ -155,11 +148,13 @@ bool can_run_matmul(const Graph& graph, const Node& node) {
     return false;
   }
   const auto blocks = (k + block - 1) / block;
-  if (!has_elements(b, n * blocks * (block * bits / 8)) || !has_elements(scales, n * blocks)) {
+  if (!has_elements(ports.input(kB), n * blocks * (block * bits / 8)) ||
+      !has_elements(ports.input(kScales), n * blocks)) {
     return false;
   }
-  if (zeros == nullptr) return true;
-  if (!is_constant(zeros)) return false;
+  if (!ports.has(kZeroPoints)) return true;
+  if (!ports.is_constant(kZeroPoints)) return false;
+  const Value* const zeros = ports.input(kZeroPoints);
   if (zeros->type == ElementType::kUint8) {
     return has_elements(zeros, n * ((blocks * bits + 7) / 8));
   }
@@ -174,17 +169,13 @@ const KernelEntry& matmul_nbits_entry() {
       .domain = "com.microsoft",
       .constrain =
           [](Ort::KernelDefBuilder& builder) {
-            const auto* const number = tensor_type(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
             const auto* const byte = tensor_type(ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8);
-            builder.AddTypeConstraint("T1", number);
+            builder.AddTypeConstraint("T1", float_type());
             builder.AddTypeConstraint("T2", byte);
-            builder.AddTypeConstraint("T3", {byte, number});
+            builder.AddTypeConstraint("T3", {byte, float_type()});
           },
       .can_run = can_run_matmul,
-      .create = [](Ort::ConstKernelInfo info,
-                   KernelResources& resources) -> std::unique_ptr<SingleKernel> {
-        return std::make_unique<MatMulNBits>(info, resources);
-      },
+      .create = create_kernel<MatMulNBits>,
   };
   return kEntry;
 }

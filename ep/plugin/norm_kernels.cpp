@@ -9,7 +9,6 @@ namespace onnxlocal::ep {
 
 namespace {
 
-constexpr auto kFloat = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
 /// Floats that one task norms: smaller tasks cost more to hand out than to do.
 constexpr std::size_t kTaskFloats = 16'384;
 
@@ -102,22 +101,16 @@ class SkipSimplifiedLayerNorm final : public SingleKernel {
 };
 
 bool can_run_norm(const Graph& graph, const Node& node) {
-  const Value* const x = input_value(graph, node, 0);
-  const Value* const weight = input_value(graph, node, 1);
+  const NodePorts ports(graph, node);
   const auto axis = node.integer("axis", -1);
-  return has_type(x, ElementType::kFloat32) && has_type(weight, ElementType::kFloat32) &&
-         (axis == -1 || (!x->dims.empty() && axis + 1 == std::ssize(x->dims))) &&
-         output_value(graph, node, 1) == nullptr;
+  if (!ports.is(0, ElementType::kFloat32) || !ports.is(1, ElementType::kFloat32)) return false;
+  const auto& dims = ports.input(0)->dims;
+  return (axis == -1 || (!dims.empty() && axis + 1 == std::ssize(dims))) && !ports.has_output(1);
 }
 
 bool can_run_skip_norm(const Graph& graph, const Node& node) {
-  return has_type(input_value(graph, node, 0), ElementType::kFloat32) &&
-         output_value(graph, node, 1) == nullptr && output_value(graph, node, 2) == nullptr;
-}
-
-template <class Kernel>
-std::unique_ptr<SingleKernel> create(Ort::ConstKernelInfo info, KernelResources& resources) {
-  return std::make_unique<Kernel>(info, resources);
+  const NodePorts ports(graph, node);
+  return ports.is(0, ElementType::kFloat32) && !ports.has_output(1) && !ports.has_output(2);
 }
 
 }  // namespace
@@ -128,11 +121,11 @@ const KernelEntry& simplified_layer_norm_entry() {
       .domain = "",
       .constrain =
           [](Ort::KernelDefBuilder& builder) {
-            builder.AddTypeConstraint("T", tensor_type(kFloat));
-            builder.AddTypeConstraint("V", tensor_type(kFloat));
+            builder.AddTypeConstraint("T", float_type());
+            builder.AddTypeConstraint("V", float_type());
           },
       .can_run = can_run_norm,
-      .create = create<SimplifiedLayerNorm>,
+      .create = create_kernel<SimplifiedLayerNorm>,
   };
   return kEntry;
 }
@@ -142,11 +135,9 @@ const KernelEntry& skip_simplified_layer_norm_entry() {
       .op = "SkipSimplifiedLayerNormalization",
       .domain = "com.microsoft",
       .constrain =
-          [](Ort::KernelDefBuilder& builder) {
-            builder.AddTypeConstraint("T", tensor_type(kFloat));
-          },
+          [](Ort::KernelDefBuilder& builder) { builder.AddTypeConstraint("T", float_type()); },
       .can_run = can_run_skip_norm,
-      .create = create<SkipSimplifiedLayerNorm>,
+      .create = create_kernel<SkipSimplifiedLayerNorm>,
   };
   return kEntry;
 }

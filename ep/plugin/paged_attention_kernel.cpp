@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <vector>
 
 #include "attention/attention.h"
@@ -158,31 +156,17 @@ std::string PagedAttention::read_run(OrtKernelContext* context, Run& run) const 
       !problem.empty()) {
     return problem;
   }
-  run.shape = {
-      .heads = heads_.heads,
-      .kv_heads = heads_.kv_heads,
-      .head_dim = static_cast<std::uint32_t>(head_dim),
-      .scale = heads_.scale != 0 ? heads_.scale : 1.0F / std::sqrt(static_cast<float>(head_dim)),
-      .softcap = heads_.softcap,
-      .window = heads_.window};
+  run.shape = attention_shape(heads_, head_dim);
   run.split = split_rows<std::uint16_t>(heads_, head_dim, run.query, key, value);
   if (std::string problem = check_cache(context, run); !problem.empty()) return problem;
 
-  std::size_t positions = std::numeric_limits<std::int32_t>::max();
-  if (heads_.rotates) {
-    const auto cos = input_of(context, kCos);
-    if (std::string problem = check_table(cos, input_of(context, kSin), head_dim);
-        !problem.empty()) {
-      return problem;
-    }
-    positions = static_cast<std::size_t>(cos->dims[0]);
-  }
   run.batch =
       read_ragged_batch(input_of(context, kStarts).value(), input_of(context, kPast).value(),
                         input_of(context, kBlockTable).value());
   run.batch.blocks = static_cast<std::size_t>(run.cache.dims[0]);
   run.batch.block_tokens = static_cast<std::size_t>(run.cache.dims[1]);
-  return check_ragged_batch(run.batch, run.rows, positions);
+  return check_rotated_batch(heads_, run.batch, run.rows, head_dim, input_of(context, kCos),
+                             input_of(context, kSin));
 }
 
 std::string PagedAttention::check_cache(OrtKernelContext* context, const Run& run) const {
@@ -196,10 +180,9 @@ std::string PagedAttention::check_cache(OrtKernelContext* context, const Run& ru
            "] and value_cache alike";
   }
   for (const std::size_t norm : {kQueryNorm, kKeyNorm}) {
-    const auto weight = input_of(context, norm);
-    if (weight && weight->count() != run.shape.head_dim) {
-      return "a norm's weight is " + to_text(weight->dims) + ", the head's size " +
-             std::to_string(run.shape.head_dim);
+    if (std::string problem = check_norm(input_of(context, norm), run.shape.head_dim);
+        !problem.empty()) {
+      return problem;
     }
   }
   const auto slots = input_of(context, kSlots);
@@ -223,18 +206,10 @@ void PagedAttention::prepare_rows(OrtKernelContext* context, Parallel& threads, 
   std::vector<float> query_norm;
   std::vector<float> key_norm;
   const std::size_t head_dim = run.shape.head_dim;
-  HeadSteps steps{.kernels = row_kernels(resources_.set),
-                  .head_dim = head_dim,
-                  .epsilon = heads_.norm_epsilon,
-                  .is_interleaved = heads_.is_interleaved,
-                  .table = {}};
-  if (heads_.rotates) {
-    const TensorView table = input_of(context, kCos).value();
-    steps.table = {.cos = widen_input(table, run.is_bf16, cos),
-                   .sin = widen_input(input_of(context, kSin), run.is_bf16, sin),
-                   .positions = static_cast<std::size_t>(table.dims[0]),
-                   .half = static_cast<std::size_t>(table.dims[1])};
-  }
+  const auto table = input_of(context, kCos);
+  const HeadSteps steps = make_head_steps(
+      heads_, head_dim, resources_.set, table ? table->dims : std::span<const std::int64_t>(),
+      widen_input(table, run.is_bf16, cos), widen_input(input_of(context, kSin), run.is_bf16, sin));
   const float* const query_weight =
       widen_input(input_of(context, kQueryNorm), run.is_bf16, query_norm);
   const float* const key_weight = widen_input(input_of(context, kKeyNorm), run.is_bf16, key_norm);
@@ -249,16 +224,12 @@ void PagedAttention::prepare_rows(OrtKernelContext* context, Parallel& threads, 
     std::transform(run.split.query + row * run.split.query_stride,
                    run.split.query + row * run.split.query_stride + run.shape.heads * head_dim,
                    query, widen_one);
-    for (std::size_t head = 0; head < run.shape.heads; ++head) {
-      steps.apply(query + head * head_dim, query_weight, positions[row]);
-    }
+    steps.apply_all(query, run.shape.heads, query_weight, positions[row]);
     if (places[row] < 0) return;
     float* const key = keys + row * kv_width;
     const std::uint16_t* const from = run.split.key + row * run.split.key_stride;
     std::transform(from, from + kv_width, key, widen_one);
-    for (std::size_t head = 0; head < run.shape.kv_heads; ++head) {
-      steps.apply(key + head * head_dim, key_weight, positions[row]);
-    }
+    steps.apply_all(key, run.shape.kv_heads, key_weight, positions[row]);
     const std::size_t place = static_cast<std::size_t>(places[row]) * kv_width;
     std::transform(key, key + kv_width, run.keys + place,
                    [&](float number) { return narrow(number, run.is_bf16); });
@@ -293,21 +264,18 @@ void PagedAttention::attend(Parallel& threads, const Run& run, const float* quer
 }
 
 bool can_run_paged(const Graph& graph, const Node& node) {
-  const auto has = [&](std::size_t input) { return input_value(graph, node, input) != nullptr; };
-  const auto type_of = [&](std::size_t input) {
-    const Value* const value = input_value(graph, node, input);
-    return value == nullptr ? ElementType::kOther : value->type;
-  };
-  const ElementType type = type_of(kQuery);
-  return (type == ElementType::kFloat16 || type == ElementType::kBfloat16) &&
-         type_of(kKeyCache) == type && type_of(kValueCache) == type &&
-         output_value(graph, node, 1) != nullptr && output_value(graph, node, 2) != nullptr &&
-         head_dim_of(graph, node, kQuery, kKey) != 0 && has(kKey) == has(kValue) &&
-         !has(kHeadSink) && !has(kKeyScale) && !has(kValueScale) &&
-         has(kQueryNorm) == has(kKeyNorm) && node.integer("is_causal", 1) == 1 &&
+  const NodePorts ports(graph, node);
+  if (!ports.is(kQuery, ElementType::kFloat16) && !ports.is(kQuery, ElementType::kBfloat16)) {
+    return false;
+  }
+  const ElementType type = ports.input(kQuery)->type;
+  return ports.is(kKeyCache, type) && ports.is(kValueCache, type) && ports.has_output(1) &&
+         ports.has_output(2) && head_dim_of(ports, node, kQuery, kKey) != 0 &&
+         ports.has(kKey) == ports.has(kValue) && !ports.has(kHeadSink) && !ports.has(kKeyScale) &&
+         !ports.has(kValueScale) && ports.has(kQueryNorm) == ports.has(kKeyNorm) &&
+         has_plain_cache(node) && node.integer("is_causal", 1) == 1 &&
          node.integer("rotary_offset", 0) == 0 &&
-         node.text("kv_cache_layout", "SEPARATE") == "SEPARATE" &&
-         node.text("k_quant_type", "NONE") == "NONE" && node.text("v_quant_type", "NONE") == "NONE";
+         node.text("kv_cache_layout", "SEPARATE") == "SEPARATE";
 }
 
 }  // namespace
@@ -323,14 +291,11 @@ const KernelEntry& paged_attention_entry() {
                 tensor_type(ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16)};
             builder.AddTypeConstraint("T", halves);
             builder.AddTypeConstraint("T_CACHE", halves);
-            builder.AddTypeConstraint("S", tensor_type(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32));
+            builder.AddTypeConstraint("S", int32_type());
             builder.AddInputOutputMutableAliases({3, 4}, {1, 2});
           },
       .can_run = can_run_paged,
-      .create = [](Ort::ConstKernelInfo info,
-                   KernelResources& resources) -> std::unique_ptr<SingleKernel> {
-        return std::make_unique<PagedAttention>(info, resources);
-      },
+      .create = create_kernel<PagedAttention>,
   };
   return kEntry;
 }

@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <vector>
 
 #include "attention/attention.h"
@@ -36,16 +34,10 @@ class PagedGroupQueryAttention final : public SingleKernel {
   PagedGroupQueryAttention(Ort::ConstKernelInfo info, KernelResources& resources)
       : resources_(resources),
         heads_(read_heads(info)),
+        shape_(attention_shape(heads_,
+                               static_cast<std::size_t>(integer_attribute(info, "head_dim", 0)))),
         layer_(integer_attribute(info, "layer", 0)),
-        layers_(integer_attribute(info, "layers", 1)) {
-    shape_ = {.heads = heads_.heads,
-              .kv_heads = heads_.kv_heads,
-              .head_dim = static_cast<std::uint32_t>(integer_attribute(info, "head_dim", 0)),
-              .scale = heads_.scale,
-              .softcap = heads_.softcap,
-              .window = heads_.window};
-    if (shape_.scale == 0) shape_.scale = 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
-  }
+        layers_(integer_attribute(info, "layers", 1)) {}
 
   Ort::Status compute(OrtKernelContext* context) override {
     const TensorView query = input_of(context, kQuery).value();
@@ -132,24 +124,15 @@ std::string PagedGroupQueryAttention::check(OrtKernelContext* context, const Ten
            std::to_string(page_bytes) + "]";
   }
   for (const std::size_t norm : {kQueryNorm, kKeyNorm}) {
-    const auto weight = input_of(context, norm);
-    if (weight && weight->count() != shape_.head_dim) {
-      return "a norm's weight is " + to_text(weight->dims) + ", the head's size " +
-             std::to_string(shape_.head_dim);
-    }
-  }
-  std::size_t positions = std::numeric_limits<std::int32_t>::max();
-  if (heads_.rotates) {
-    const auto cos = input_of(context, kCos);
-    if (std::string problem = check_table(cos, input_of(context, kSin), shape_.head_dim);
+    if (std::string problem = check_norm(input_of(context, norm), shape_.head_dim);
         !problem.empty()) {
       return problem;
     }
-    positions = static_cast<std::size_t>(cos->dims[0]);
   }
   batch.blocks = static_cast<std::size_t>(pages.dims[0]);
   batch.block_tokens = kPageTokens;
-  return check_ragged_batch(batch, rows, positions);
+  return check_rotated_batch(heads_, batch, rows, shape_.head_dim, input_of(context, kCos),
+                             input_of(context, kSin));
 }
 
 /// Norms and rotates queries and keys, each into rows of its own.
@@ -160,32 +143,18 @@ void PagedGroupQueryAttention::prepare_rows(OrtKernelContext* context, Parallel&
   const auto query_norm = input_of(context, kQueryNorm);
   const auto key_norm = input_of(context, kKeyNorm);
   const std::size_t head_dim = shape_.head_dim;
-  HeadSteps steps{.kernels = row_kernels(resources_.set),
-                  .head_dim = head_dim,
-                  .epsilon = heads_.norm_epsilon,
-                  .is_interleaved = heads_.is_interleaved,
-                  .table = {}};
-  if (heads_.rotates) {
-    const TensorView cos = input_of(context, kCos).value();
-    steps.table = {.cos = cos.as<float>(),
-                   .sin = input_of(context, kSin)->as<float>(),
-                   .positions = static_cast<std::size_t>(cos.dims[0]),
-                   .half = static_cast<std::size_t>(cos.dims[1])};
-  }
+  const HeadSteps steps = make_head_steps(heads_, head_dim, resources_.set, input_of(context, kCos),
+                                          input_of(context, kSin));
+  const float* const query_weight = query_norm ? query_norm->as<float>() : nullptr;
+  const float* const key_weight = key_norm ? key_norm->as<float>() : nullptr;
   const std::vector<std::uint32_t> positions = row_positions(batch);
   threads.run(positions.size(), [&](std::size_t row) {
     float* const to_query = queries + row * shape_.heads * head_dim;
     std::copy_n(split.query + row * split.query_stride, shape_.heads * head_dim, to_query);
-    for (std::size_t head = 0; head < shape_.heads; ++head) {
-      steps.apply(to_query + head * head_dim, query_norm ? query_norm->as<float>() : nullptr,
-                  positions[row]);
-    }
+    steps.apply_all(to_query, shape_.heads, query_weight, positions[row]);
     float* const to_key = keys + row * shape_.kv_heads * head_dim;
     std::copy_n(split.key + row * split.key_stride, shape_.kv_heads * head_dim, to_key);
-    for (std::size_t head = 0; head < shape_.kv_heads; ++head) {
-      steps.apply(to_key + head * head_dim, key_norm ? key_norm->as<float>() : nullptr,
-                  positions[row]);
-    }
+    steps.apply_all(to_key, shape_.kv_heads, key_weight, positions[row]);
   });
 }
 
@@ -209,10 +178,7 @@ const KernelEntry& paged_group_query_attention_entry() {
             builder.AddInputOutputMutableAlias(static_cast<int>(kPages), 1);
           },
       .can_run = can_run_paged,
-      .create = [](Ort::ConstKernelInfo info,
-                   KernelResources& resources) -> std::unique_ptr<SingleKernel> {
-        return std::make_unique<PagedGroupQueryAttention>(info, resources);
-      },
+      .create = create_kernel<PagedGroupQueryAttention>,
   };
   return kEntry;
 }

@@ -6,10 +6,6 @@ namespace {
 
 SingleKernel& self(OrtKernelImpl* kernel) { return *static_cast<SingleKernel*>(kernel); }
 
-const Value* value_at(const Graph& graph, ValueIndex index) {
-  return index == kNoValue ? nullptr : &graph.values[static_cast<std::size_t>(index)];
-}
-
 }  // namespace
 
 SingleKernel::SingleKernel() : OrtKernelImpl{} {
@@ -49,22 +45,6 @@ const OrtDataType* tensor_type(ONNXTensorElementDataType type) {
   const OrtDataType* found = nullptr;
   Ort::ThrowOnError(Ort::GetEpApi().GetTensorDataType(type, &found));
   return found;
-}
-
-const Value* input_value(const Graph& graph, const Node& node, std::size_t index) {
-  return value_at(graph, node.input(index));
-}
-
-const Value* output_value(const Graph& graph, const Node& node, std::size_t index) {
-  return value_at(graph, node.output(index));
-}
-
-bool has_type(const Value* value, ElementType type) {
-  return value != nullptr && value->type == type;
-}
-
-std::int64_t last_dim(const Value* value) {
-  return value == nullptr || value->dims.empty() ? -1 : value->dims.back();
 }
 
 }  // namespace onnxlocal::ep

@@ -47,6 +47,12 @@ struct KernelEntry {
   std::unique_ptr<SingleKernel> (*create)(Ort::ConstKernelInfo info, KernelResources& resources);
 };
 
+/// KernelEntry::create of a kernel that is made of these two.
+template <class Kernel>
+std::unique_ptr<SingleKernel> create_kernel(Ort::ConstKernelInfo info, KernelResources& resources) {
+  return std::make_unique<Kernel>(info, resources);
+}
+
 const KernelEntry& simplified_layer_norm_entry();
 const KernelEntry& skip_simplified_layer_norm_entry();
 const KernelEntry& matmul_nbits_entry();
@@ -60,12 +66,36 @@ float number_attribute(Ort::ConstKernelInfo info, const char* name, float otherw
 
 /// A tensor type, for a kernel's type constraints.
 const OrtDataType* tensor_type(ONNXTensorElementDataType type);
+inline const OrtDataType* float_type() { return tensor_type(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT); }
+inline const OrtDataType* int32_type() { return tensor_type(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32); }
 
-/// For can_run: the value of an input or output; nullptr where it is left out.
-const Value* input_value(const Graph& graph, const Node& node, std::size_t index);
-const Value* output_value(const Graph& graph, const Node& node, std::size_t index);
-bool has_type(const Value* value, ElementType type);
-/// The last dimension; -1 where it is not known.
-std::int64_t last_dim(const Value* value);
+/// For can_run: what goes into a node and comes out. Borrows both.
+class NodePorts {
+ public:
+  NodePorts(const Graph& graph, const Node& node) : graph_(graph), node_(node) {}
+
+  /// nullptr where it is left out.
+  const Value* input(std::size_t index) const { return value_at(node_.input(index)); }
+  const Value* output(std::size_t index) const { return value_at(node_.output(index)); }
+  bool has(std::size_t input_index) const { return input(input_index) != nullptr; }
+  bool has_output(std::size_t index) const { return output(index) != nullptr; }
+  bool is(std::size_t input_index, ElementType type) const {
+    return has(input_index) && input(input_index)->type == type;
+  }
+  bool output_is(std::size_t index, ElementType type) const {
+    return has_output(index) && output(index)->type == type;
+  }
+  bool is_constant(std::size_t input_index) const {
+    return has(input_index) && input(input_index)->constant.has_value();
+  }
+
+ private:
+  const Value* value_at(ValueIndex index) const {
+    return index == kNoValue ? nullptr : &graph_.values[static_cast<std::size_t>(index)];
+  }
+
+  const Graph& graph_;
+  const Node& node_;
+};
 
 }  // namespace onnxlocal::ep
