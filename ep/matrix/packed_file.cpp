@@ -119,15 +119,22 @@ std::vector<std::byte> read_head(int file, std::size_t size) {
   return head;
 }
 
-/// Room for the file, or why there is none. The limit first: beyond it a signal would be sent.
+/// Room for the file, or why there is none and how much is needed. The limit first: beyond it a
+/// signal would be sent.
 std::string take_room(int file, std::size_t size, const fs::path& path) {
   rlimit limit{};
+  int problem = 0;
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
       size > limit.rlim_cur) {
-    return system_error("cannot write", path, EFBIG);
+    problem = EFBIG;
+  } else {
+    problem = posix_fallocate(file, 0, static_cast<off_t>(size));
   }
-  const int problem = posix_fallocate(file, 0, static_cast<off_t>(size));
-  return problem == 0 ? "" : system_error("no room for", path, problem);
+  if (problem == 0) return "";
+  constexpr std::size_t kMegabyte = 1'000'000;
+  return system_error("no room for the packed weights in", path, problem) + "; " +
+         std::to_string((size + kMegabyte - 1) / kMegabyte) +
+         " MB are needed, or they are packed anew at every start";
 }
 
 /// A file beside `path` under a name of its own, removed again unless it was renamed.

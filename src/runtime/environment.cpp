@@ -3,18 +3,22 @@
 #include <string_view>
 
 #include "runtime/ort_error.h"
+#include "runtime/paged_format.h"
 
 namespace onnxlocal {
 
 namespace {
 
 // One level lower than ONNX Runtime says: what it calls an error also comes back as a status, which
-// we report once and in our words, and its warnings are advice to whoever exported the model.
+// we report once and in our words, and its warnings are advice to whoever exported the model. Those
+// of our own provider are written for who runs it.
 void log_message(void* /*param*/, OrtLoggingLevel severity, const char* /*category*/,
                  const char* /*log_id*/, const char* /*code_location*/, const char* message) {
   const std::string_view text = message;
   if (severity == ORT_LOGGING_LEVEL_FATAL) {
     LOG_ERROR("ONNX Runtime: {}", text);
+  } else if (severity == ORT_LOGGING_LEVEL_WARNING && text.starts_with(kOwnProviderName)) {
+    LOG_WARNING("{}", text);
   } else if (severity == ORT_LOGGING_LEVEL_ERROR || severity == ORT_LOGGING_LEVEL_WARNING) {
     LOG_INFO("ONNX Runtime: {}", text);
   } else {

@@ -1,5 +1,7 @@
 #include "store/disk_preflight.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/file_system.h"
@@ -37,15 +39,26 @@ std::uint64_t sidecar_bytes_estimate(const GgufFile& file) {
   return has_q4_1 ? bytes : 0;
 }
 
+std::uint64_t packed_bytes_estimate(const GgufFile& file) {
+  std::uint64_t quantized = 0;
+  for (const GgufTensor& tensor : file.tensors()) {
+    const bool is_float = tensor.type == GgmlType::kF32 || tensor.type == GgmlType::kF16 ||
+                          tensor.type == GgmlType::kBf16;
+    if (!is_float) quantized += tensor.data.size();
+  }
+  return quantized == 0 ? 0 : import_bytes_estimate(quantized);
+}
+
 Result<void> check_import_space(const StorePaths& paths, const std::filesystem::path& gguf_file) {
   const auto file = GgufFile::open(gguf_file);
   if (!file) return {};  // The import says what is wrong with it.
   const std::uint64_t model = import_bytes_estimate(file->size_bytes());
-  const std::uint64_t sidecar = sidecar_bytes_estimate(*file);
+  const std::uint64_t derived =
+      std::max(sidecar_bytes_estimate(*file), packed_bytes_estimate(*file));
   const auto is_one_disk = are_on_one_disk(paths.models, paths.cache);
-  if (!is_one_disk || *is_one_disk) return check_disk_space(paths.models, model + sidecar);
+  if (!is_one_disk || *is_one_disk) return check_disk_space(paths.models, model + derived);
   TRY_VOID(check_disk_space(paths.models, model));
-  return check_disk_space(paths.cache, sidecar);
+  return check_disk_space(paths.cache, derived);
 }
 
 Result<void> check_disk_space(const std::filesystem::path& folder, std::uint64_t needed_bytes) {

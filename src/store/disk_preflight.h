@@ -20,7 +20,12 @@ std::uint64_t import_bytes_estimate(std::uint64_t gguf_bytes);
 /// the others, for ONNX Runtime's CPU provider (docs/formats/derived-model.md). 0 without Q4_1.
 std::uint64_t sidecar_bytes_estimate(const GgufFile& file);
 
+/// What the first load on our own provider writes there instead: the quantized weights once more,
+/// in the form of its kernels (docs/formats/packed-weights.md). 0 without quantized weights.
+std::uint64_t packed_bytes_estimate(const GgufFile& file);
+
 /// Room for an import and for the model's first load, so that what was imported can also run.
+/// A load writes what its execution provider needs, one of the two above: the larger counts.
 /// Errors: disk_full, with both figures.
 Result<void> check_import_space(const StorePaths& paths, const std::filesystem::path& gguf_file);
 

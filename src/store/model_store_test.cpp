@@ -281,6 +281,24 @@ TEST_F(ModelStoreTest, CountsTheEightBitWeightsOfTheFirstLoad) {
   EXPECT_TRUE(check_import_space(store().paths(), home_ / "tiny.gguf"));
 }
 
+TEST_F(ModelStoreTest, CountsTheWeightsThatTheFirstLoadPacks) {
+  const auto estimate = [&](GgmlType type) {
+    EXPECT_TRUE(test::tiny_gguf({.type = type}).write(home_ / "tiny.gguf"));
+    const auto file = GgufFile::open(home_ / "tiny.gguf");
+    EXPECT_TRUE(file.has_value());
+    std::uint64_t quantized = 0;
+    for (const GgufTensor& tensor : file->tensors()) {
+      if (tensor.type == type) quantized += tensor.data.size();
+    }
+    return std::pair(packed_bytes_estimate(*file), quantized);
+  };
+  for (const GgmlType type : {GgmlType::kQ4_0, GgmlType::kQ4_1, GgmlType::kQ8_0}) {
+    const auto [packed, quantized] = estimate(type);
+    EXPECT_GT(packed, quantized);
+  }
+  EXPECT_EQ(estimate(GgmlType::kF16).first, 0U);
+}
+
 TEST(StorePaths, FollowTheHomeVariableElseXdg) {
   {
     const ScopedVariable home("ONNX_LOCAL_HOME", "/somewhere");
