@@ -20,9 +20,19 @@ std::map<std::string, std::string> config_entries(const OrtSessionOptions* optio
   return entries;
 }
 
+/// The instruction sets of this machine, slowest first, with commas between them.
+std::string available_names() {
+  std::string names;
+  for (const InstructionSet set : available_instruction_sets()) {
+    if (!names.empty()) names += ",";
+    names += to_string(set);
+  }
+  return names;
+}
+
 }  // namespace
 
-Factory::Factory() : OrtEpFactory{} {
+Factory::Factory() : OrtEpFactory{}, default_set_(choose_instruction_set(environment_isa())) {
   ort_version_supported = ORT_API_VERSION;
   GetName = [](const OrtEpFactory*) noexcept { return kProviderName; };
   GetVendor = [](const OrtEpFactory*) noexcept { return "onnx-local"; };
@@ -66,11 +76,14 @@ Factory::Factory() : OrtEpFactory{} {
 Ort::Status Factory::find_devices(std::span<const OrtHardwareDevice* const> devices,
                                   std::span<OrtEpDevice*> found, std::size_t& count) {
   count = 0;
+  Ort::KeyValuePairs metadata;
+  metadata.Add(kMetadataIsa, std::string(to_string(default_set_.set)).c_str());
+  metadata.Add(kMetadataIsas, available_names().c_str());
   for (const OrtHardwareDevice* device : devices) {
     if (count == found.size()) break;
     if (Ort::GetApi().HardwareDevice_Type(device) != OrtHardwareDeviceType_CPU) continue;
     OrtEpDevice* ours = nullptr;
-    Ort::ThrowOnError(Ort::GetEpApi().CreateEpDevice(this, device, nullptr, nullptr, &ours));
+    Ort::ThrowOnError(Ort::GetEpApi().CreateEpDevice(this, device, metadata, nullptr, &ours));
     found[count++] = ours;
   }
   return ok();
@@ -81,7 +94,8 @@ Ort::Status Factory::create_provider(const OrtSessionOptions* session_options,
   const auto entries = config_entries(session_options);
   std::vector<std::string> warnings;
   const ProviderOptions options = read_options(entries, warnings);
-  const InstructionSetChoice choice = choose_instruction_set(options.isa);
+  const InstructionSetChoice choice =
+      options.isa.empty() ? default_set_ : choose_instruction_set(options.isa);
   if (!choice.problem.empty()) warnings.push_back(choice.problem);
   const auto prepacking = entries.find("session.disable_prepacking");
   const bool prepacks = prepacking == entries.end() || prepacking->second != "1";

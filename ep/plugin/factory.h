@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/instruction_set.h"
 #include "plugin/custom_operators.h"
 #include "plugin/provider.h"
 #include "threads/thread_pool.h"
@@ -25,6 +26,8 @@ class Factory final : public OrtEpFactory {
   /// The one pool; made by the first session, whose wish counts.
   ThreadPool& pool(unsigned threads, std::vector<std::string>& warnings);
 
+  /// The environment's, read once, so that what is published is what is used.
+  const InstructionSetChoice default_set_;
   CustomOperators operators_;
   std::mutex mutex_;
   std::unique_ptr<ThreadPool> pool_;

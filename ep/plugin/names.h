@@ -46,4 +46,11 @@ inline constexpr const char* kOptionMode = "mode";
 /// and nanoseconds. None: no clock is read.
 inline constexpr const char* kOptionProfile = "profile";
 
+// What the library says of itself, in its device's metadata (EpDevice_EpMetadata).
+/// The instruction set of sessions whose options name none: ONNX_LOCAL_ISA as it was when the
+/// library was registered, where this machine has it, else the fastest.
+inline constexpr const char* kMetadataIsa = "isa";
+/// All that this machine has, slowest first, commas between them.
+inline constexpr const char* kMetadataIsas = "isas";
+
 }  // namespace onnxlocal::ep

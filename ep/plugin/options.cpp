@@ -68,12 +68,13 @@ ProviderOptions read_options(const std::map<std::string, std::string>& entries,
       warnings.push_back(std::move(warning));
     }
   }
-  if (options.isa.empty()) {
-    // tidy: allow(banned) ep/ has nothing of src/, and this is its one variable
-    const char* const isa = std::getenv("ONNX_LOCAL_ISA");
-    if (isa != nullptr) options.isa = isa;
-  }
   return options;
+}
+
+std::string environment_isa() {
+  // tidy: allow(banned) ep/ has nothing of src/, and this is its one variable
+  const char* const isa = std::getenv("ONNX_LOCAL_ISA");
+  return isa == nullptr ? "" : isa;
 }
 
 }  // namespace onnxlocal::ep

@@ -15,7 +15,7 @@ enum class Mode : std::uint8_t {
 /// What a session asks of the provider (names.h lists the options).
 struct ProviderOptions {
   unsigned threads = 0;     ///< 0: the usable cores.
-  std::string isa;          ///< Empty: the fastest available.
+  std::string isa;          ///< Empty: the environment's, else the fastest available.
   std::string packed_file;  ///< Empty: packed in memory.
   std::string profile;      ///< Empty: none.
   Mode mode = Mode::kWhole;
@@ -23,8 +23,11 @@ struct ProviderOptions {
 
 /// Reads the options among a session's entries ("ep.onnxlocalexecutionprovider.NAME", in any case
 /// of the letters). An option that is unknown or makes no sense is left out, and `warnings` says
-/// so. `isa` is the environment's ONNX_LOCAL_ISA where no option gives it.
+/// so.
 ProviderOptions read_options(const std::map<std::string, std::string>& entries,
                              std::vector<std::string>& warnings);
+
+/// The instruction set that the environment asks for (ONNX_LOCAL_ISA); empty: none.
+std::string environment_isa();
 
 }  // namespace onnxlocal::ep

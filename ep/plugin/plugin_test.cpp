@@ -92,11 +92,58 @@ TEST(Plugin, UsesTheInstructionSetThatTheOptionForces) {
   }
 }
 
-TEST(Plugin, UsesTheInstructionSetOfTheEnvironment) {
-  ::setenv("ONNX_LOCAL_ISA", "portable", 1);
-  const auto log = log_of_session({});
-  ::unsetenv("ONNX_LOCAL_ISA");
-  EXPECT_THAT(log, Contains(HasSubstr("instruction set portable,")));
+/// Our library registered once more, while ONNX_LOCAL_ISA names a set.
+class RegisteredWithIsa {
+ public:
+  explicit RegisteredWithIsa(const char* isa) {
+    ::setenv("ONNX_LOCAL_ISA", isa, 1);
+    const auto before = TestRuntime::instance().env().GetEpDevices().size();
+    TestRuntime::instance().env().RegisterExecutionProviderLibrary(kName, ONNXLOCAL_EP_LIBRARY);
+    ::unsetenv("ONNX_LOCAL_ISA");
+    device_ = TestRuntime::instance().env().GetEpDevices().at(before);
+  }
+  ~RegisteredWithIsa() { TestRuntime::instance().env().UnregisterExecutionProviderLibrary(kName); }
+  RegisteredWithIsa(const RegisteredWithIsa&) = delete;
+  RegisteredWithIsa& operator=(const RegisteredWithIsa&) = delete;
+
+  std::string published(const char* key) const { return device_.EpMetadata().GetValue(key); }
+  std::vector<std::string> log_of_session() const {
+    auto& runtime = TestRuntime::instance();
+    Ort::SessionOptions options = TestRuntime::stock();
+    options.AppendExecutionProvider_V2(runtime.env(), {device_},
+                                       std::unordered_map<std::string, std::string>());
+    runtime.take_log();
+    const Ort::Session session = small_graph().session(options);
+    return runtime.take_log();
+  }
+
+ private:
+  static constexpr const char* kName = "registered_again";
+  Ort::ConstEpDevice device_{nullptr};
+};
+
+TEST(Plugin, PublishesAndUsesTheInstructionSetOfTheEnvironment) {
+  for (const InstructionSet set : available_instruction_sets()) {
+    const std::string name(to_string(set));
+    const RegisteredWithIsa registered(name.c_str());
+    EXPECT_EQ(registered.published(kMetadataIsa), name);
+    EXPECT_THAT(registered.log_of_session(), Contains(HasSubstr("instruction set " + name + ",")));
+  }
+}
+
+TEST(Plugin, PublishesTheFastestInstructionSetWhereTheEnvironmentNamesAnUnknownOne) {
+  const RegisteredWithIsa registered("mmx");
+  EXPECT_EQ(registered.published(kMetadataIsa), to_string(available_instruction_sets().back()));
+  EXPECT_THAT(registered.log_of_session(),
+              Contains(HasSubstr("instruction set \"mmx\" is not known")));
+}
+
+TEST(Plugin, PublishesAllInstructionSetsOfTheMachine) {
+  const std::string published = RegisteredWithIsa("portable").published(kMetadataIsas);
+  EXPECT_THAT(published, testing::StartsWith("portable"));
+  for (const InstructionSet set : available_instruction_sets()) {
+    EXPECT_THAT(published, HasSubstr(std::string(to_string(set))));
+  }
 }
 
 TEST(Plugin, SaysThatAnInstructionSetIsNotKnownAndUsesTheFastest) {

@@ -55,9 +55,10 @@ void check_machine(std::vector<Check>& checks) {
                     ""});
 }
 
-void check_runtime(std::vector<Check>& checks) {
+void check_runtime(const Settings& settings, std::vector<Check>& checks) {
   checks.push_back({"ONNX Runtime", CheckState::kOk, onnxruntime_version(), ""});
-  for (const ExecutionProviderInfo& provider : list_execution_providers()) {
+  for (const ExecutionProviderInfo& provider :
+       list_execution_providers(settings.runtime.execution_providers)) {
     checks.push_back({"provider " + provider.name, CheckState::kOk,
                       fmt::format("{}{}{}", provider.available ? "available" : "not available",
                                   provider.detail.empty() ? "" : ": ", provider.detail),
@@ -184,7 +185,7 @@ Result<ExitCode> run_doctor(bool is_full, bool is_json, const CommandContext& co
   const Interrupts interrupts;
   std::vector<Check> checks;
   check_machine(checks);
-  check_runtime(checks);
+  check_runtime(context.settings, checks);
   check_folder("models folder", context.store.paths().models, checks);
   check_folder("cache folder", context.store.paths().cache, checks);
   TRY_VOID(check_models(context.store, is_full, interrupts.stop_token(), checks));

@@ -4,6 +4,7 @@
 
 #include "cli/program.h"
 #include "model/model_config.h"
+#include "runtime/model_session.h"
 
 namespace onnxlocal {
 
@@ -26,6 +27,11 @@ std::filesystem::path find_derived(const std::filesystem::path& cache, const std
     newest_time = time;
   }
   return newest;
+}
+
+/// What the kernels of onnx-local use here; empty where it cannot be had.
+std::string instruction_set_of(const Settings& settings) {
+  return list_execution_providers(settings.runtime.execution_providers).front().instruction_set;
 }
 
 json::object to_json_object(const ModelFolder& folder, const StoredModel& model) {
@@ -55,7 +61,8 @@ json::object to_json_object(const ModelFolder& folder, const StoredModel& model)
           {"problem", model.problem}};
 }
 
-void print_text(const ModelFolder& folder, const StoredModel& model) {
+void print_text(const ModelFolder& folder, const StoredModel& model,
+                const std::string& instruction_set) {
   const ModelConfig& config = folder.config;
   std::vector<std::vector<std::string>> rows = {
       {"name", folder.name},
@@ -76,6 +83,7 @@ void print_text(const ModelFolder& folder, const StoredModel& model) {
         fmt::format("{:.1f} million", static_cast<double>(manifest.parameters) / 1e6));
   }
   add("weights", manifest.quantization);
+  add("instruction set", instruction_set);
   add("licence", manifest.licence);
   add("source", manifest.source);
   add("revision", manifest.revision);
@@ -94,9 +102,10 @@ Result<ExitCode> run_show(const std::string& name, bool is_json, const CommandCo
     json::object object = to_json_object(folder, model);
     const auto derived = find_derived(context.store.paths().cache, folder.name);
     if (!derived.empty()) object["derived_path"] = derived.string();
+    object["instruction_set"] = instruction_set_of(context.settings);
     print_json(object);
   } else {
-    print_text(folder, model);
+    print_text(folder, model, instruction_set_of(context.settings));
   }
   return model.problem.empty() ? ExitCode::kOk : ExitCode::kFailure;
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -14,6 +15,7 @@
 #include <fmt/ranges.h>
 #include <onnxruntime_ep_device_ep_metadata_keys.h>
 
+#include "runtime/environment.h"
 #include "runtime/model_session.h"
 #include "runtime/ort_error.h"
 #include "runtime/own_provider.h"
@@ -102,9 +104,9 @@ void append_tensorrt(Ort::SessionOptions& options,
   options.AppendExecutionProvider_TensorRT_V2(*tensorrt);
 }
 
-void append_plugin(Ort::Env& environment, Ort::SessionOptions& options,
-                   const ExecutionProviderChoice& choice,
-                   const std::unordered_map<std::string, std::string>& settings) {
+/// The devices of a plugin, whose library is registered first. Throws Ort::Exception.
+std::vector<Ort::ConstEpDevice> plugin_devices(Ort::Env& environment,
+                                               const ExecutionProviderChoice& choice) {
   const std::string path = fs::absolute(choice.library).string();
   const auto devices_of_library = [&] {
     std::vector<Ort::ConstEpDevice> devices;
@@ -124,7 +126,7 @@ void append_plugin(Ort::Env& environment, Ort::SessionOptions& options,
   if (devices.empty()) {
     throw Ort::Exception(fmt::format("{} supports no device of this machine", path), ORT_EP_FAIL);
   }
-  options.AppendExecutionProvider_V2(environment, devices, settings);
+  return devices;
 }
 
 std::vector<std::string> built_in_names() {
@@ -175,13 +177,13 @@ Result<void> append_execution_provider(Ort::Env& environment, Ort::SessionOption
   const std::unordered_map<std::string, std::string> settings(choice.options.begin(),
                                                               choice.options.end());
   if (is_own_provider(choice) && choice.library.empty()) {
-    ExecutionProviderChoice found = choice;
-    TRY(found.library, find_own_provider());
+    TRY(const ExecutionProviderChoice found, with_own_library(choice));
     return append_execution_provider(environment, options, found);
   }
   try {
     if (!choice.library.empty()) {
-      append_plugin(environment, options, choice, settings);
+      options.AppendExecutionProvider_V2(environment, plugin_devices(environment, choice),
+                                         settings);
       return {};
     }
     const std::vector<std::string> names = built_in_names();
@@ -198,12 +200,59 @@ Result<void> append_execution_provider(Ort::Env& environment, Ort::SessionOption
   }
 }
 
-std::vector<ExecutionProviderInfo> list_execution_providers() {
+Result<std::string> own_instruction_set(Ort::Env& environment,
+                                        const ExecutionProviderChoice& choice) {
+  try {
+    const auto devices = plugin_devices(environment, choice);
+    const auto metadata = devices.front().EpMetadata();
+    const auto published = [&metadata](const char* key) -> std::string {
+      const char* const value = metadata.GetValue(key);
+      return value == nullptr ? "" : value;
+    };
+    const auto wanted = choice.options.find(kIsaOption);
+    const std::string fallback = published(kIsaMetadata);
+    if (fallback.empty()) return "unknown";
+    if (wanted == choice.options.end() || wanted->second.empty()) return fallback;
+    // A set that the machine lacks is answered by its fastest.
+    std::string fastest;
+    std::istringstream sets(published(kIsasMetadata));
+    for (std::string set; std::getline(sets, set, ',');) {
+      if (set == wanted->second) return set;
+      fastest = std::move(set);
+    }
+    return fastest;
+  } catch (const Ort::Exception& exception) {
+    return std::unexpected(unavailable(std::string(first_line(exception.what()))));
+  }
+}
+
+namespace {
+
+ExecutionProviderInfo own_provider_info(std::span<const ExecutionProviderChoice> choices) {
+  const auto chosen = std::ranges::find_if(choices, is_own_provider);
+  ExecutionProviderInfo info{.name = kOwnProviderShortName};
+  const ExecutionProviderChoice plain{.name = info.name, .options = {}, .library = {}};
+  const auto own = with_own_library(chosen != choices.end() ? *chosen : plain);
+  if (!own) {
+    info.detail = own.error().message;
+    return info;
+  }
+  auto environment = make_environment(LogLevel::kWarning);
+  auto set = environment ? own_instruction_set(*environment, *own)
+                         : Result<std::string>(std::unexpected(environment.error()));
+  info.available = set.has_value();
+  info.instruction_set = set.value_or("");
+  info.detail = own->library.string();
+  info.detail += set ? fmt::format(", instruction set {}", *set) : ": " + set.error().message;
+  return info;
+}
+
+}  // namespace
+
+std::vector<ExecutionProviderInfo> list_execution_providers(
+    std::span<const ExecutionProviderChoice> choices) {
   std::vector<ExecutionProviderInfo> infos;
-  const auto own = find_own_provider();
-  infos.push_back({.name = kOwnProviderShortName,
-                   .available = own.has_value(),
-                   .detail = own ? own->string() : own.error().message});
+  infos.push_back(own_provider_info(choices));
   try {
     for (const std::string& listed : Ort::GetAvailableProviders()) {
       if (listed == kRemoteProvider) continue;

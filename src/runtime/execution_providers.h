@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include <onnxruntime_cxx_api.h>
@@ -20,5 +21,11 @@ bool is_stock_cpu(const ExecutionProviderChoice& choice);
 /// environment first. Errors: unavailable (with why), invalid_request (an option it refuses).
 Result<void> append_execution_provider(Ort::Env& environment, Ort::SessionOptions& options,
                                        const ExecutionProviderChoice& choice);
+
+/// The instruction set that our own provider uses in sessions of this choice, which has its library
+/// (own_provider.h), as the library says; "unknown" where it says nothing. It decides the bits of
+/// results. The library is registered with the environment. Errors: unavailable (with why).
+Result<std::string> own_instruction_set(Ort::Env& environment,
+                                        const ExecutionProviderChoice& choice);
 
 }  // namespace onnxlocal

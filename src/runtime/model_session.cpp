@@ -16,6 +16,7 @@
 #include "runtime/decoder_growing.h"
 #include "runtime/decoder_paged.h"
 #include "runtime/decoder_shared.h"
+#include "runtime/environment.h"
 #include "runtime/execution_providers.h"
 #include "runtime/graph_inspection.h"
 #include "runtime/model_identity.h"
@@ -114,8 +115,12 @@ Result<std::unique_ptr<Decoder>> load_own(const Attempt& attempt,
                                           const ExecutionProviderChoice& choice) {
   constexpr std::string_view kPackedPurpose = "packed";
   TRY(const std::string identity, model_identity(attempt.folder, attempt.model, kPackedPurpose));
-  TRY(const ExecutionProviderChoice own,
-      complete_own_provider(choice, attempt.options, identity, attempt.folder.model_file()));
+  TRY(ExecutionProviderChoice own, with_own_library(choice));
+  // Keeps the library registered until the session does.
+  TRY(Ort::Env environment, make_environment(attempt.options.log_level));
+  TRY(const std::string set, own_instruction_set(environment, own));
+  own = complete_own_provider(std::move(own), attempt.options, set, identity,
+                              attempt.folder.model_file());
   const ModelConfig& config = attempt.folder.config;
   const auto folder = attempt.folder.model_file().parent_path();
   auto model = make_paged_model(attempt.model, config, folder);
@@ -137,7 +142,7 @@ Result<std::unique_ptr<Decoder>> load_own(const Attempt& attempt,
     return std::unexpected(std::move(error));
   }
   model->bytes = {};
-  const std::string kind = fmt::format("{}-{}", own.name, own_provider_numerics(own));
+  const std::string kind = fmt::format("{}-{}", own.name, set);
   return make_paged_decoder(*std::move(session), config, *model, sizes, kind, std::move(pool));
 }
 

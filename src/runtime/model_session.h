@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -31,9 +32,12 @@ Result<LoadedDecoder> load_decoder(const ModelFolder& folder, const RuntimeOptio
 struct ExecutionProviderInfo {
   std::string name;
   bool available = false;
-  std::string detail;  ///< The device, or why it is not available.
+  std::string detail = {};           ///< The device, or why it is not available.
+  std::string instruction_set = {};  ///< onnx-local alone: what its kernels use.
 };
-std::vector<ExecutionProviderInfo> list_execution_providers();
+/// onnx-local is the first, as `choices` name it where they do (its library, its options).
+std::vector<ExecutionProviderInfo> list_execution_providers(
+    std::span<const ExecutionProviderChoice> choices = {});
 
 /// ONNX Runtime's version, "1.31.1".
 std::string onnxruntime_version();

@@ -2,6 +2,7 @@
 
 #include "runtime/model_session.h"
 
+#include <array>
 #include <cstdlib>
 #include <fstream>
 
@@ -22,6 +23,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::ScratchFolder;
 using testing::small_options;
+using ::testing::StartsWith;
 using testing::text_tokens;
 using testing::tiny_model;
 using testing::try_load;
@@ -144,17 +146,44 @@ TEST(OwnProvider, KeepsItsPackedWeightsInTheCacheFolder) {
   const ScratchFolder cache;
   const OwnLibraryVariable library(EP_DOUBLE_PAGED);
   RuntimeOptions options = small_options(cache.path());
-  const auto complete = complete_own_provider(own(""), options, "0123", "/model.onnx");
-  ASSERT_TRUE(complete.has_value());
-  EXPECT_EQ(complete->options.at("threads"), "1");
-  EXPECT_THAT(complete->options.at("packed_file"),
-              HasSubstr((cache.path() / "packed/0123/weights.").string()));
+  const auto complete = complete_own_provider(own(""), options, "avx2", "0123", "/model.onnx");
+  EXPECT_EQ(complete.options.at("threads"), "1");
+  EXPECT_EQ(complete.options.at("packed_file"),
+            (cache.path() / "packed/0123/weights.avx2").string());
   ExecutionProviderChoice chosen = own("");
-  chosen.options = {{"packed_file", "/mine"}, {"isa", "avx2"}};
-  EXPECT_EQ(
-      complete_own_provider(chosen, options, "0123", "/model.onnx")->options.at("packed_file"),
-      "/mine");
-  EXPECT_EQ(own_provider_numerics(chosen), "avx2");
+  chosen.options = {{"packed_file", "/mine"}};
+  EXPECT_EQ(complete_own_provider(chosen, options, "avx2", "0123", "/model.onnx")
+                .options.at("packed_file"),
+            "/mine");
+}
+
+/// The layout's id of the tiny model on the provider itself, with these options.
+std::string layout_of_plugin(std::map<std::string, std::string> provider_options) {
+  RuntimeOptions options = small_options();
+  options.execution_providers = {own("")};
+  options.execution_providers[0].options = std::move(provider_options);
+  const auto loaded = try_load(tiny_model("tiny_onnx"), options);
+  return loaded ? loaded->decoder->layout().layout_id : describe(loaded.error());
+}
+
+TEST(OwnProvider, NamesTheInstructionSetThatItUsesInTheLayout) {
+  if (!find_own_provider()) GTEST_SKIP() << "the provider is not in this build";
+  const std::string fastest = list_execution_providers().front().instruction_set;
+  ASSERT_FALSE(fastest.empty());
+  EXPECT_THAT(layout_of_plugin({}), StartsWith("onnx-local-" + fastest + "/"));
+  EXPECT_THAT(layout_of_plugin({{"isa", "portable"}}), StartsWith("onnx-local-portable/"));
+  EXPECT_THAT(layout_of_plugin({{"isa", "mmx"}}), StartsWith("onnx-local-" + fastest + "/"));
+  setenv("ONNX_LOCAL_ISA", "portable", /*overwrite=*/1);
+  EXPECT_THAT(layout_of_plugin({}), StartsWith("onnx-local-portable/"));
+  EXPECT_EQ(list_execution_providers().front().instruction_set, "portable");
+  EXPECT_THAT(layout_of_plugin({{"isa", fastest}}), StartsWith("onnx-local-" + fastest + "/"));
+  unsetenv("ONNX_LOCAL_ISA");
+}
+
+TEST(OwnProvider, SaysThatALibraryNamesNoInstructionSet) {
+  const std::array choices{own(EP_DOUBLE_PAGED)};
+  const auto infos = list_execution_providers(choices);
+  EXPECT_EQ(infos.front().instruction_set, "unknown");
 }
 
 class BrokenModel : public ::testing::Test {

@@ -1,11 +1,7 @@
 #include "runtime/own_provider.h"
 
-#include <algorithm>
-#include <array>
 #include <fstream>
 #include <optional>
-#include <set>
-#include <sstream>
 #include <string_view>
 #include <system_error>
 #include <vector>
@@ -25,8 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLibraryVariable = "ONNX_LOCAL_EP_LIBRARY";
-constexpr const char* kIsaVariable = "ONNX_LOCAL_ISA";
-constexpr const char* kIsaOption = "isa";
 
 /// The folders of the library that holds this code, where it is one, and of the program.
 std::vector<fs::path> own_folders() {
@@ -36,23 +30,6 @@ std::vector<fs::path> own_folders() {
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   if (!error) folders.push_back(program.parent_path());
   return folders;
-}
-
-/// What ep/ chooses its kernels by, of what /proc/cpuinfo lists.
-std::string processor_features() {
-  static constexpr std::array<std::string_view, 8> kChosenBy{
-      "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp", "i8mm", "bf16"};
-  std::set<std::string> there;
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (!line.starts_with("flags") && !line.starts_with("Features")) continue;
-    std::istringstream words(line);
-    for (std::string word; words >> word;) {
-      if (std::ranges::find(kChosenBy, word) != kChosenBy.end()) there.insert(word);
-    }
-    break;
-  }
-  return there.empty() ? "portable" : fmt::format("{}", fmt::join(there, "+"));
 }
 
 }  // namespace
@@ -92,43 +69,38 @@ Result<fs::path> find_own_provider() {
                   fmt::format("name it by {}", kLibraryVariable)));
 }
 
-Result<ExecutionProviderChoice> complete_own_provider(const ExecutionProviderChoice& choice,
-                                                      const RuntimeOptions& options,
-                                                      const std::string& model_identity,
-                                                      const fs::path& model_file) {
-  ExecutionProviderChoice complete = choice;
-  if (complete.library.empty()) {
-    TRY(complete.library, find_own_provider());
+Result<ExecutionProviderChoice> with_own_library(ExecutionProviderChoice choice) {
+  if (choice.library.empty()) {
+    TRY(choice.library, find_own_provider());
   }
+  return choice;
+}
+
+ExecutionProviderChoice complete_own_provider(ExecutionProviderChoice choice,
+                                              const RuntimeOptions& options,
+                                              const std::string& instruction_set,
+                                              const std::string& model_identity,
+                                              const fs::path& model_file) {
   if (options.threads != 0) {
-    complete.options.try_emplace(kThreadsOption, std::to_string(options.threads));
+    choice.options.try_emplace(kThreadsOption, std::to_string(options.threads));
   }
   if (!options.profile_file.empty()) {
-    complete.options.try_emplace(kProfileOption, options.profile_file.string());
+    choice.options.try_emplace(kProfileOption, options.profile_file.string());
   }
-  if (options.cache_folder.empty() || complete.options.contains(kPackedFileOption)) {
-    return complete;
-  }
+  if (options.cache_folder.empty() || choice.options.contains(kPackedFileOption)) return choice;
   const fs::path folder = options.cache_folder / "packed" / model_identity;
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
     LOG_WARNING("packed weights cannot be kept in {} ({}): they are made at every start",
                 folder.string(), error.message());
-    return complete;
+    return choice;
   }
   tidy_derived_models(folder, model_file);
   // Each instruction set packs in its own way: two that take turns would undo each other's file.
-  const fs::path file = folder / fmt::format("weights.{}", own_provider_numerics(choice));
-  complete.options.emplace(kPackedFileOption, file.string());
-  return complete;
-}
-
-std::string own_provider_numerics(const ExecutionProviderChoice& choice) {
-  const auto option = choice.options.find(kIsaOption);
-  if (option != choice.options.end() && !option->second.empty()) return option->second;
-  if (const auto forced = environment_variable(kIsaVariable)) return *forced;
-  return processor_features();
+  choice.options.emplace(kPackedFileOption,
+                         (folder / fmt::format("weights.{}", instruction_set)).string());
+  return choice;
 }
 
 }  // namespace onnxlocal

@@ -20,16 +20,16 @@ bool is_own_provider(const ExecutionProviderChoice& choice);
 /// in the lib folder beside that one. Errors: unavailable (where it was looked for).
 Result<std::filesystem::path> find_own_provider();
 
-/// The choice with its library and the options that we set for it where the user did not:
-/// threads, and a file of packed weights in CACHE/packed/`model_identity`. What was packed of
-/// models that are gone, or used long ago, is removed there.
-Result<ExecutionProviderChoice> complete_own_provider(const ExecutionProviderChoice& choice,
-                                                      const RuntimeOptions& options,
-                                                      const std::string& model_identity,
-                                                      const std::filesystem::path& model_file);
+/// The choice with its library. Errors: those of `find_own_provider`.
+Result<ExecutionProviderChoice> with_own_library(ExecutionProviderChoice choice);
 
-/// What decides the bits of its numbers, for the layout's id: the instruction set that is forced,
-/// or else what the processor has of those that the provider chooses by.
-std::string own_provider_numerics(const ExecutionProviderChoice& choice);
+/// The choice with the options that we set for it where the user did not: threads, and a file of
+/// packed weights for `instruction_set` in CACHE/packed/`model_identity`. What was packed of models
+/// that are gone, or used long ago, is removed there.
+ExecutionProviderChoice complete_own_provider(ExecutionProviderChoice choice,
+                                              const RuntimeOptions& options,
+                                              const std::string& instruction_set,
+                                              const std::string& model_identity,
+                                              const std::filesystem::path& model_file);
 
 }  // namespace onnxlocal

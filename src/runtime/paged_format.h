@@ -20,6 +20,13 @@ inline constexpr const char* kPagedAttentionOp = "PagedGroupQueryAttention";
 inline constexpr const char* kThreadsOption = "threads";
 inline constexpr const char* kPackedFileOption = "packed_file";
 inline constexpr const char* kProfileOption = "profile";
+/// And what the user may.
+inline constexpr const char* kIsaOption = "isa";
+
+/// What its device's metadata say: the instruction set of a session that names none, and all that
+/// the machine has, slowest first, commas between them.
+inline constexpr const char* kIsaMetadata = "isa";
+inline constexpr const char* kIsasMetadata = "isas";
 
 /// Tokens of a page, the unit of sharing.
 inline constexpr std::uint32_t kPageTokens = 32;

@@ -30,6 +30,9 @@ TEST(PagedFormat, NamesWhatTheProviderNames) {
   EXPECT_THAT(names, HasSubstr(define("kOptionThreads", kThreadsOption)));
   EXPECT_THAT(names, HasSubstr(define("kOptionPackedFile", kPackedFileOption)));
   EXPECT_THAT(names, HasSubstr(define("kOptionProfile", kProfileOption)));
+  EXPECT_THAT(names, HasSubstr(define("kOptionIsa", kIsaOption)));
+  EXPECT_THAT(names, HasSubstr(define("kMetadataIsa", kIsaMetadata)));
+  EXPECT_THAT(names, HasSubstr(define("kMetadataIsas", kIsasMetadata)));
 }
 
 TEST(PagedFormat, HasPagesOfTheProvidersSize) {

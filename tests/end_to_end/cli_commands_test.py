@@ -158,6 +158,34 @@ class Commands(unittest.TestCase):
             self.assertIn(name, names)
         self.assertIn("Nothing is wrong.", self.check(run("doctor")).stdout)
 
+    def test_doctor_and_show_name_the_instruction_set_that_is_forced(self):
+        forced = {"ONNX_LOCAL_ISA": "portable"}
+        report = self.json_of("doctor", "--port", "0", variables=forced)
+        details = {check["name"]: check["detail"] for check in report["checks"]}
+        self.assertIn("instruction set portable", details["provider onnx-local"])
+        self.assertEqual(self.json_of("show", MODEL, variables=forced)["instruction_set"], "portable")
+
+    def peak_memory(self, *arguments, variables):
+        """The most bytes that a run of the program held."""
+        with open(os.devnull, "wb") as nothing:
+            process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=nothing, stderr=nothing,
+                                       env=support.environment(**variables))
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, 0)
+        return usage.ru_maxrss * 1024
+
+    def test_a_load_takes_little_more_memory_than_the_models_file(self):
+        home = self.own_home()
+        models = self.scratch / "home" / "models"
+        models.mkdir(parents=True)
+        (models / MODEL).symlink_to(self.json_of("show", MODEL)["path"])
+        file_bytes = self.json_of("show", MODEL, variables=home)["size_bytes"]
+        for start in ("first", "second"):
+            peak = self.peak_memory("bench", MODEL, "--prompt", 16, "--generate", 2, "--repeat", 1, variables=home)
+            self.assertLess(peak, 1.3 * file_bytes + 100e6, f"{start} start")
+        self.assertTrue(list((self.scratch / "home" / "cache" / "packed").glob("*/weights.*")))
+
     def test_bench_has_exactly_its_keys(self):
         figures = self.json_of("bench", "--prompt", 32, "--generate", 4, "--depth", 16, "--batch", 2,
                                "--repeat", 1)
