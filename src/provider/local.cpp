@@ -44,7 +44,7 @@ std::shared_ptr<const Dialect> dialect_of(const LocalParts& parts) {
 
 /// Compiling the least grammar also builds what all grammars of a tokenizer share.
 bool takes_grammars(const std::shared_ptr<const Tokenizer>& tokenizer) {
-  const auto grammar = Grammar::from_lark(tokenizer, "start: \"a\"");
+  const auto grammar = Grammar::from_lark(*tokenizer, "start: \"a\"");
   if (!grammar) LOG_WARNING("no grammar can hold this model: {}", describe(grammar.error()));
   return grammar.has_value();
 }

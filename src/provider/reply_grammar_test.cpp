@@ -43,7 +43,7 @@ class ReplyGrammar : public ::testing::TestWithParam<std::string_view> {
   bool takes(std::string_view reply) const {
     const std::string text =
         grammar_text(dialect_, rules_, [](std::string_view) { return std::nullopt; });
-    const auto grammar = Grammar::from_lark(tokenizer_, text);
+    const auto grammar = Grammar::from_lark(*tokenizer_, text);
     EXPECT_TRUE(grammar) << grammar.error().message << "\n" << text;
     if (!grammar) return false;
     GrammarMatcher matcher = *(*grammar)->match();

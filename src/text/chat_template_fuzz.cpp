@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Conversation conversation = {.messages = messages, .tools = tools};
 
   if (const auto any = ChatTemplate::compile(input.substr(0, end), {}); any) {
-    (void)(*any)->render_tokens(conversation, *tokenizer);
+    static_cast<void>((*any)->render_tokens(conversation, *tokenizer));
   }
   // The client's own JSON, which may be none.
   const std::vector<ToolDefinition> raw = {{.name = "t", .description = "", .input_schema = text}};

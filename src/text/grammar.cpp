@@ -35,16 +35,16 @@ struct GrammarMatcher::State {
 Grammar::Grammar(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Grammar::~Grammar() = default;
 
-Result<std::shared_ptr<const Grammar>> Grammar::from_json_schema(
-    std::shared_ptr<const Tokenizer> tokenizer, std::string_view schema) {
-  TRY(auto handle, compile(*tokenizer, schema, onnxlocal_grammar_from_json_schema));
+Result<std::shared_ptr<const Grammar>> Grammar::from_json_schema(const Tokenizer& tokenizer,
+                                                                 std::string_view schema) {
+  TRY(auto handle, compile(tokenizer, schema, onnxlocal_grammar_from_json_schema));
   auto state = std::make_unique<State>(State{std::move(handle)});
   return std::shared_ptr<const Grammar>(new Grammar(std::move(state)));
 }
 
-Result<std::shared_ptr<const Grammar>> Grammar::from_lark(
-    std::shared_ptr<const Tokenizer> tokenizer, std::string_view lark) {
-  TRY(auto handle, compile(*tokenizer, lark, onnxlocal_grammar_from_lark));
+Result<std::shared_ptr<const Grammar>> Grammar::from_lark(const Tokenizer& tokenizer,
+                                                          std::string_view lark) {
+  TRY(auto handle, compile(tokenizer, lark, onnxlocal_grammar_from_lark));
   auto state = std::make_unique<State>(State{std::move(handle)});
   return std::shared_ptr<const Grammar>(new Grammar(std::move(state)));
 }

@@ -43,15 +43,15 @@ class GrammarMatcher {
 class Grammar {
  public:
   /// A JSON schema. Errors: invalid_request, with what llguidance cannot enforce; too_large.
-  static Result<std::shared_ptr<const Grammar>> from_json_schema(
-      std::shared_ptr<const Tokenizer> tokenizer, std::string_view schema);
+  static Result<std::shared_ptr<const Grammar>> from_json_schema(const Tokenizer& tokenizer,
+                                                                 std::string_view schema);
 
   /// llguidance's dialect of Lark: a rule `start`, `%json { schema }` within, special tokens as
   /// `<|name|>` or by id as `<[7]>` (tokens that the tokenizer does not call special, as Qwen's
   /// `<tool_call>`, are plain strings: "<tool_call>"). Where `start` is complete, an end token may
   /// follow; a grammar cannot name one within. Errors: as from_json_schema.
-  static Result<std::shared_ptr<const Grammar>> from_lark(
-      std::shared_ptr<const Tokenizer> tokenizer, std::string_view lark);
+  static Result<std::shared_ptr<const Grammar>> from_lark(const Tokenizer& tokenizer,
+                                                          std::string_view lark);
   ~Grammar();
 
   /// A generation's own state. About 0.1 ms for a small grammar.

@@ -16,8 +16,8 @@ Result<std::shared_ptr<const Grammar>> GrammarCache::find_or_compile(
     std::shared_ptr<const Tokenizer> tokenizer, Kind kind, std::string_view text) {
   Key key{.tokenizer = tokenizer.get(), .kind = kind, .text = std::string(text)};
   if (auto found = find(key)) return found;
-  TRY(auto grammar, kind == Kind::kLark ? Grammar::from_lark(tokenizer, text)
-                                        : Grammar::from_json_schema(tokenizer, text));
+  TRY(auto grammar, kind == Kind::kLark ? Grammar::from_lark(*tokenizer, text)
+                                        : Grammar::from_json_schema(*tokenizer, text));
   const std::size_t bytes = grammar->size_bytes() + text.size();
   return keep(std::move(key), {.tokenizer = std::move(tokenizer),
                                .grammar = std::move(grammar),
@@ -35,7 +35,7 @@ std::shared_ptr<const Grammar> GrammarCache::find(const Key& key) {
 
 /// Where two threads compiled the same, the first one's grammar is kept. Whoever uses a grammar
 /// keeps it alive, so that any may be dropped here.
-std::shared_ptr<const Grammar> GrammarCache::keep(Key key, Entry entry) {
+std::shared_ptr<const Grammar> GrammarCache::keep(Key&& key, Entry&& entry) {
   const std::lock_guard lock(mutex_);
   const auto [at, is_new] = entries_.try_emplace(std::move(key), std::move(entry));
   auto grammar = at->second.grammar;

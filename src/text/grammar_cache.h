@@ -52,7 +52,7 @@ class GrammarCache {
   Result<std::shared_ptr<const Grammar>> find_or_compile(std::shared_ptr<const Tokenizer> tokenizer,
                                                          Kind kind, std::string_view text);
   std::shared_ptr<const Grammar> find(const Key& key);
-  std::shared_ptr<const Grammar> keep(Key key, Entry entry);
+  std::shared_ptr<const Grammar> keep(Key&& key, Entry&& entry);
 
   const Limits limits_;
   mutable std::mutex mutex_;

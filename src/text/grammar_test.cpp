@@ -14,15 +14,15 @@ namespace {
 
 using test::byte_tokenizer;
 using test::bytes_of;
+using test::kImEnd;
+using test::kImStart;
 
-constexpr TokenId kImStart = 257;
-constexpr TokenId kImEnd = 258;
 constexpr std::string_view kPerson = R"({"type": "object", "additionalProperties": false,
   "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 0}},
   "required": ["name", "age"]})";
 
 GrammarMatcher match(std::string_view schema) {
-  return Grammar::from_json_schema(byte_tokenizer(), schema).value()->match().value();
+  return Grammar::from_json_schema(*byte_tokenizer(), schema).value()->match().value();
 }
 
 bool allows(GrammarMatcher& matcher, TokenId token) {
@@ -95,7 +95,7 @@ TEST(Grammar, RollsBackToWhereItWas) {
 }
 
 TEST(Grammar, MatchersOfOneGrammarAreIndependent) {
-  const auto grammar = Grammar::from_json_schema(byte_tokenizer(), kPerson).value();
+  const auto grammar = Grammar::from_json_schema(*byte_tokenizer(), kPerson).value();
   GrammarMatcher first = grammar->match().value();
   EXPECT_EQ(accept(first, R"({"name)"), 6U);
   GrammarMatcher second = grammar->match().value();
@@ -107,14 +107,14 @@ TEST(Grammar, WhatCannotBeEnforcedIsAnError) {
   for (const std::string schema :
        {"", "{", "3", R"({"type": "nonsense"})", R"({"type": "string", "pattern": "(?=a)b"})",
         R"({"$ref": "#/nowhere"})"}) {
-    const auto grammar = Grammar::from_json_schema(byte_tokenizer(), schema);
+    const auto grammar = Grammar::from_json_schema(*byte_tokenizer(), schema);
     ASSERT_FALSE(grammar) << schema;
     EXPECT_EQ(grammar.error().code, ErrorCode::kInvalidRequest) << grammar.error().message;
   }
 }
 
 GrammarMatcher match_lark(std::string_view lark) {
-  return Grammar::from_lark(byte_tokenizer(), lark).value()->match().value();
+  return Grammar::from_lark(*byte_tokenizer(), lark).value()->match().value();
 }
 
 TEST(Grammar, LarkHoldsTextSchemasAndSpecialTokens) {
@@ -155,11 +155,11 @@ TEST(Grammar, WhatIsNoGrammarIsAnError) {
         std::string("start: <[999999]>\n"), std::string("start: /(/\n"),
         std::string("start: %json {\"type\": \"nonsense\"}\n"),
         std::string("start: %json {\"$ref\": \"https://example.com\"}\n"), deep, wide}) {
-    const auto grammar = Grammar::from_lark(byte_tokenizer(), lark);
+    const auto grammar = Grammar::from_lark(*byte_tokenizer(), lark);
     ASSERT_FALSE(grammar) << lark.substr(0, 100);
     EXPECT_EQ(grammar.error().code, ErrorCode::kInvalidRequest) << grammar.error().message;
   }
-  EXPECT_EQ(Grammar::from_lark(byte_tokenizer(), std::string(5 << 20, ' ')).error().code,
+  EXPECT_EQ(Grammar::from_lark(*byte_tokenizer(), std::string(5 << 20, ' ')).error().code,
             ErrorCode::kTooLarge);
 }
 
@@ -169,7 +169,7 @@ TEST(Grammar, CompilesOnManyThreadsAtOnce) {
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int round = 0; round < 5; ++round) {
-        auto matcher = Grammar::from_json_schema(tokenizer, kPerson).value()->match().value();
+        auto matcher = Grammar::from_json_schema(*tokenizer, kPerson).value()->match().value();
         EXPECT_EQ(accept(matcher, R"({"name": "x", "age": 3})"), 23U);
       }
     });

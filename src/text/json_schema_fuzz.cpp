@@ -26,9 +26,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const std::size_t end = input.find('\0');
   const std::string_view schema = input.substr(0, end);
-  if (check_enforceable(schema)) CHECK(Grammar::from_json_schema(tokenizer, schema).has_value());
+  if (check_enforceable(schema)) CHECK(Grammar::from_json_schema(*tokenizer, schema).has_value());
   if (const auto relaxed = relax_schema(schema); relaxed) {
-    CHECK(Grammar::from_json_schema(tokenizer, *relaxed).has_value());
+    CHECK(Grammar::from_json_schema(*tokenizer, *relaxed).has_value());
   }
   if (end != std::string_view::npos) (void)validate_json(schema, input.substr(end + 1));
   return 0;

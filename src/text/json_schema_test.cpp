@@ -16,11 +16,12 @@ namespace onnxlocal {
 namespace {
 
 bool compiles(std::string_view schema) {
-  return Grammar::from_json_schema(test::byte_tokenizer(), schema).has_value();
+  return Grammar::from_json_schema(*test::byte_tokenizer(), schema).has_value();
 }
 
 bool grammar_takes(std::string_view schema, std::string_view text) {
-  auto matcher = Grammar::from_json_schema(test::byte_tokenizer(), schema).value()->match().value();
+  auto matcher =
+      Grammar::from_json_schema(*test::byte_tokenizer(), schema).value()->match().value();
   for (const TokenId token : test::bytes_of(text)) {
     if (!matcher.commit(token)) return false;
   }

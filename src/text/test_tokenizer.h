@@ -20,6 +20,10 @@ inline std::string read(const std::string& name) {
   return read_text_file(data(name), std::size_t{1} << 24).value();
 }
 
+/// `<|im_start|>` and `<|im_end|>` of the byte tokenizer.
+inline constexpr TokenId kImStart = 257;
+inline constexpr TokenId kImEnd = 258;
+
 /// Token i in [0, 256) is byte i; 256 to 258 are special; then `added`, special or not.
 inline std::shared_ptr<const Tokenizer> byte_tokenizer(const std::vector<std::string>& added = {},
                                                        bool special = true) {

@@ -16,9 +16,8 @@ namespace {
 
 using test::byte_tokenizer;
 using test::bytes_of;
-
-constexpr TokenId kImStart = 257;
-constexpr TokenId kImEnd = 258;
+using test::kImEnd;
+using test::kImStart;
 
 std::string stream_all(const Tokenizer& tokenizer, std::span<const TokenId> tokens) {
   TokenStream stream = tokenizer.stream();

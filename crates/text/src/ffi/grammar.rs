@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::{guarded, run, Slice};
+use super::{give_handle, guarded, run, Slice};
 use crate::grammar::{Grammar, GrammarMatcher};
 use crate::tokenizer::Tokenizer;
 
@@ -17,11 +17,7 @@ pub unsafe extern "C" fn onnxlocal_grammar_from_json_schema(
 ) -> i32 {
     // SAFETY: the header's rules.
     unsafe {
-        run(error, || {
-            let compiled = tokenizer.grammars()?.from_json_schema(&schema.text())?;
-            *grammar = Box::into_raw(Box::new(compiled));
-            Ok(())
-        })
+        give_handle(grammar, error, || tokenizer.grammars()?.from_json_schema(&schema.text()))
     }
 }
 
@@ -35,13 +31,7 @@ pub unsafe extern "C" fn onnxlocal_grammar_from_lark(
     error: *mut *mut c_char,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        run(error, || {
-            let compiled = tokenizer.grammars()?.from_lark(&lark.text())?;
-            *grammar = Box::into_raw(Box::new(compiled));
-            Ok(())
-        })
-    }
+    unsafe { give_handle(grammar, error, || tokenizer.grammars()?.from_lark(&lark.text())) }
 }
 
 #[no_mangle]
@@ -58,12 +48,7 @@ pub unsafe extern "C" fn onnxlocal_matcher_new(
     error: *mut *mut c_char,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        run(error, || {
-            *matcher = Box::into_raw(Box::new(grammar.matcher()));
-            Ok(())
-        })
-    }
+    unsafe { give_handle(matcher, error, || Ok(grammar.matcher())) }
 }
 
 #[no_mangle]

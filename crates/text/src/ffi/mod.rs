@@ -116,6 +116,59 @@ unsafe fn run(error: *mut *mut c_char, call: impl FnOnce() -> Result<()>) -> i32
     }
 }
 
+/// Puts what `make` gives behind a handle that the caller frees.
+/// # Safety
+/// `handle` and `error` can be written.
+unsafe fn give_handle<T>(
+    handle: *mut *mut T,
+    error: *mut *mut c_char,
+    make: impl FnOnce() -> Result<T>,
+) -> i32 {
+    // SAFETY: the caller's.
+    unsafe {
+        run(error, || {
+            *handle = Box::into_raw(Box::new(make()?));
+            Ok(())
+        })
+    }
+}
+
+/// The caller frees the text.
+/// # Safety
+/// `text` and `error` can be written.
+unsafe fn give_text(
+    text: *mut Text,
+    error: *mut *mut c_char,
+    make: impl FnOnce() -> Result<String>,
+) -> i32 {
+    // SAFETY: the caller's.
+    unsafe {
+        run(error, || {
+            let (data, size) = leak(make()?.into_bytes());
+            *text = Text { data, size };
+            Ok(())
+        })
+    }
+}
+
+/// The caller frees the tokens.
+/// # Safety
+/// `tokens` and `error` can be written.
+unsafe fn give_tokens(
+    tokens: *mut Tokens,
+    error: *mut *mut c_char,
+    make: impl FnOnce() -> Result<Vec<u32>>,
+) -> i32 {
+    // SAFETY: the caller's.
+    unsafe {
+        run(error, || {
+            let (data, size) = leak(make()?);
+            *tokens = Tokens { data, size };
+            Ok(())
+        })
+    }
+}
+
 /// # Safety
 /// `message` came from a failed call, once, or is null.
 #[no_mangle]

@@ -1,6 +1,8 @@
+//! PDF files.
+
 use std::ffi::c_char;
 
-use super::{leak, run, Slice, Text};
+use super::{give_text, Slice, Text};
 use crate::pdf::{pdf_text, PdfLimits};
 
 /// # Safety
@@ -15,11 +17,6 @@ pub unsafe extern "C" fn onnxlocal_pdf_text(
 ) -> i32 {
     // SAFETY: the caller's, here and below.
     unsafe {
-        run(error, || {
-            let limits = PdfLimits { pages_max, text_bytes_max };
-            let (data, size) = leak(pdf_text(pdf.bytes(), &limits)?.into_bytes());
-            *text = Text { data, size };
-            Ok(())
-        })
+        give_text(text, error, || pdf_text(pdf.bytes(), &PdfLimits { pages_max, text_bytes_max }))
     }
 }

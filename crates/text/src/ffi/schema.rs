@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::{leak, run, Slice, Text};
+use super::{give_text, run, Slice, Text};
 use crate::schema::{enforce, validate};
 
 /// # Safety
@@ -22,13 +22,7 @@ pub unsafe extern "C" fn onnxlocal_schema_relax(
     error: *mut *mut c_char,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        run(error, || {
-            let (data, size) = leak(enforce::relax(&schema.text())?.into_bytes());
-            *relaxed = Text { data, size };
-            Ok(())
-        })
-    }
+    unsafe { give_text(relaxed, error, || enforce::relax(&schema.text())) }
 }
 
 /// # Safety

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::{leak, run, Piece, Pieces, Slice, Text, Tokens};
+use super::{give_handle, give_tokens, leak, run, Piece, Pieces, Slice, Text, Tokens};
 use crate::abilities::Abilities;
 use crate::chat_template::{ChatTemplate, Now};
 use crate::conversation::{Block, Conversation, Message, Role, Tool};
@@ -52,11 +52,8 @@ pub unsafe extern "C" fn onnxlocal_template_compile(
 ) -> i32 {
     // SAFETY: the header's rules.
     unsafe {
-        run(error, || {
-            let compiled =
-                ChatTemplate::compile(&source.text(), &bos_token.text(), &eos_token.text())?;
-            *template = Box::into_raw(Box::new(compiled));
-            Ok(())
+        give_handle(template, error, || {
+            ChatTemplate::compile(&source.text(), &bos_token.text(), &eos_token.text())
         })
     }
 }
@@ -140,8 +137,7 @@ pub unsafe extern "C" fn onnxlocal_template_render(
     // SAFETY: the header's rules.
     unsafe {
         run(error, || {
-            let conversation = owned(conversation)?;
-            let prompt = template.render(&tokenizer.core, conversation, *now)?;
+            let prompt = template.render(&tokenizer.core, owned(conversation)?, *now)?;
             let mut flat = String::with_capacity(prompt.len());
             let mut ends = Vec::new();
             for (piece, is_special) in tokenizer.core.stand_ins.pieces(&prompt) {
@@ -170,12 +166,9 @@ pub unsafe extern "C" fn onnxlocal_template_render_tokens(
 ) -> i32 {
     // SAFETY: the header's rules.
     unsafe {
-        run(error, || {
-            let conversation = owned(conversation)?;
-            let prompt = template.render(&tokenizer.core, conversation, *now)?;
-            let (data, size) = leak(tokenizer.core.encode_with_stand_ins(&prompt)?);
-            *tokens = Tokens { data, size };
-            Ok(())
+        give_tokens(tokens, error, || {
+            let prompt = template.render(&tokenizer.core, owned(conversation)?, *now)?;
+            tokenizer.core.encode_with_stand_ins(&prompt)
         })
     }
 }

@@ -3,7 +3,8 @@
 use std::ffi::c_char;
 use std::ptr;
 
-use super::{guarded, leak, run, Slice, Text, Tokens};
+use super::{give_handle, give_text, give_tokens, guarded, run, Slice, Text, Tokens};
+use crate::error::Result;
 use crate::token_stream::TokenStream;
 use crate::tokenizer::Tokenizer;
 
@@ -16,12 +17,7 @@ pub unsafe extern "C" fn onnxlocal_tokenizer_load(
     error: *mut *mut c_char,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        run(error, || {
-            *tokenizer = Box::into_raw(Box::new(Tokenizer::from_json(json.bytes())?));
-            Ok(())
-        })
-    }
+    unsafe { give_handle(tokenizer, error, || Tokenizer::from_json(json.bytes())) }
 }
 
 /// # Safety
@@ -35,13 +31,7 @@ pub unsafe extern "C" fn onnxlocal_tokenizer_encode(
     error: *mut *mut c_char,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        run(error, || {
-            let (data, size) = leak(tokenizer.core.encode(&text.text(), may_spell_special)?);
-            *tokens = Tokens { data, size };
-            Ok(())
-        })
-    }
+    unsafe { give_tokens(tokens, error, || tokenizer.core.encode(&text.text(), may_spell_special)) }
 }
 
 /// # Safety
@@ -56,11 +46,9 @@ pub unsafe extern "C" fn onnxlocal_tokenizer_decode(
 ) -> i32 {
     // SAFETY: the header's rules.
     unsafe {
-        run(error, || {
+        give_text(text, error, || {
             let ids = if count == 0 { &[] } else { std::slice::from_raw_parts(tokens, count) };
-            let (data, size) = leak(tokenizer.core.decode(ids)?.into_bytes());
-            *text = Text { data, size };
-            Ok(())
+            tokenizer.core.decode(ids)
         })
     }
 }
@@ -100,6 +88,24 @@ pub extern "C" fn onnxlocal_stream_new(tokenizer: &Tokenizer) -> *mut TokenStrea
     guarded(|| Ok(Box::into_raw(Box::new(tokenizer.stream())))).unwrap_or(ptr::null_mut())
 }
 
+/// The stream keeps the text.
+/// # Safety
+/// `text` and `error` can be written.
+unsafe fn lend_text<'a>(
+    text: *mut Slice,
+    error: *mut *mut c_char,
+    next: impl FnOnce() -> Result<&'a str>,
+) -> i32 {
+    // SAFETY: the caller's.
+    unsafe {
+        run(error, || {
+            let whole = next()?;
+            *text = Slice { data: whole.as_ptr(), size: whole.len() };
+            Ok(())
+        })
+    }
+}
+
 /// # Safety
 /// See the header.
 #[no_mangle]
@@ -110,13 +116,7 @@ pub unsafe extern "C" fn onnxlocal_stream_push(
     error: *mut *mut c_char,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        run(error, || {
-            let whole = stream.push(token)?;
-            *text = Slice { data: whole.as_ptr(), size: whole.len() };
-            Ok(())
-        })
-    }
+    unsafe { lend_text(text, error, move || stream.push(token)) }
 }
 
 /// # Safety
@@ -129,13 +129,7 @@ pub unsafe extern "C" fn onnxlocal_stream_push_visible(
     error: *mut *mut c_char,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        run(error, || {
-            let whole = stream.push_visible(token)?;
-            *text = Slice { data: whole.as_ptr(), size: whole.len() };
-            Ok(())
-        })
-    }
+    unsafe { lend_text(text, error, move || stream.push_visible(token)) }
 }
 
 /// # Safety
@@ -147,11 +141,5 @@ pub unsafe extern "C" fn onnxlocal_stream_finish(
     error: *mut *mut c_char,
 ) -> i32 {
     // SAFETY: the header's rules.
-    unsafe {
-        run(error, || {
-            let rest = stream.finish()?;
-            *text = Slice { data: rest.as_ptr(), size: rest.len() };
-            Ok(())
-        })
-    }
+    unsafe { lend_text(text, error, move || stream.finish()) }
 }
