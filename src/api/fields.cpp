@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/utf8.h"
 
@@ -91,10 +92,10 @@ Result<std::optional<double>> Fields::number(std::string_view name, double least
   return std::optional(number);
 }
 
-Result<std::optional<std::uint64_t>> Fields::whole_number(std::string_view name,
-                                                          std::uint64_t least) const {
+Result<std::optional<std::uint32_t>> Fields::whole_number(std::string_view name,
+                                                          std::uint32_t least) const {
   const json::value* value = find(name);
-  if (value == nullptr) return std::optional<std::uint64_t>();
+  if (value == nullptr) return std::optional<std::uint32_t>();
   const double number = value->is_number() ? value->to_number<double>() : 0.5;
   if (std::floor(number) != number || std::abs(number) > kWholeMax) {
     return std::unexpected(field_error(path_of(name), "Input should be a valid integer"));
@@ -103,7 +104,8 @@ Result<std::optional<std::uint64_t>> Fields::whole_number(std::string_view name,
     return std::unexpected(field_error(
         path_of(name), fmt::format("Input should be greater than or equal to {}", least)));
   }
-  return std::optional(static_cast<std::uint64_t>(number));
+  constexpr double kMost = std::numeric_limits<std::uint32_t>::max();
+  return std::optional(static_cast<std::uint32_t>(std::min(number, kMost)));
 }
 
 Result<std::optional<bool>> Fields::boolean(std::string_view name) const {

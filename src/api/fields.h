@@ -39,8 +39,9 @@ class Fields {
 
   /// Empty where the field is absent. Errors: invalid_request (another type, out of range).
   Result<std::optional<double>> number(std::string_view name, double least, double most) const;
-  Result<std::optional<std::uint64_t>> whole_number(std::string_view name,
-                                                    std::uint64_t least) const;
+  /// What is more than 32 bits hold counts as the most they hold.
+  Result<std::optional<std::uint32_t>> whole_number(std::string_view name,
+                                                    std::uint32_t least) const;
   Result<std::optional<bool>> boolean(std::string_view name) const;
   Result<std::optional<std::string_view>> text(std::string_view name) const;
   Result<std::optional<Fields>> object(std::string_view name) const;

@@ -34,8 +34,6 @@ class StreamEncoder {
   /// The bytes for one event; empty where nothing is to be sent (thinking that is not shown).
   std::string encode(const GenerationEvent& event);
 
-  bool has_started() const { return has_started_; }
-
   static std::string ping();
 
  private:

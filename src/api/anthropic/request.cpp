@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "api/anthropic/conversation.h"
@@ -25,9 +23,7 @@ constexpr std::string_view kThinkingCountBeta = "thinking-token-count-";
 Result<std::optional<std::uint32_t>> parse_tokens_max(const Fields& request, RequestKind kind) {
   if (kind == RequestKind::kCountTokens) return std::optional<std::uint32_t>();
   TRY_VOID(request.require("max_tokens"));
-  TRY(const auto tokens_max, request.whole_number("max_tokens", 1));
-  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
-  return std::optional(static_cast<std::uint32_t>(std::min(*tokens_max, kMost)));
+  return request.whole_number("max_tokens", 1);
 }
 
 /// What is sound by itself and makes no sense together.

@@ -4,22 +4,18 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include "api/anthropic/limits.h"
+#include "api/common_sampling.h"
 #include "base/json.h"
 
 namespace onnxlocal::anthropic {
 
 namespace {
 
+constexpr double kTemperatureMax = 1;
 constexpr std::string_view kWhitespace = " \t\r\n\f\v";
 constexpr std::array<std::string_view, 5> kEfforts = {"low", "medium", "high", "xhigh", "max"};
-
-std::uint32_t saturate(std::uint64_t value) {
-  return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
-}
 
 Result<ThinkingDisplay> parse_display(const Fields& thinking) {
   TRY(const auto display, thinking.text("display"));
@@ -38,7 +34,7 @@ Result<std::uint32_t> parse_budget(const Fields& thinking, std::optional<std::ui
     return std::unexpected(
         field_error("max_tokens", "`max_tokens` must be greater than `thinking.budget_tokens`"));
   }
-  return saturate(*budget);
+  return *budget;
 }
 
 Result<OutputFormat> parse_format(const Fields& format, std::optional<json::TextView> text) {
@@ -55,16 +51,7 @@ Result<OutputFormat> parse_format(const Fields& format, std::optional<json::Text
 }  // namespace
 
 Result<void> parse_sampling(const Fields& request, SamplingOptions& sampling) {
-  TRY(const auto temperature, request.number("temperature", 0, 1));
-  if (temperature) sampling.temperature = static_cast<float>(*temperature);
-  TRY(const auto top_p, request.number("top_p", 0, 1));
-  // 0 means the most likely token alone: so does the least positive share.
-  if (top_p) {
-    sampling.top_p = std::max(static_cast<float>(*top_p), std::numeric_limits<float>::min());
-  }
-  TRY(const auto top_k, request.whole_number("top_k", 0));
-  if (top_k) sampling.top_k = saturate(*top_k);
-  return {};
+  return parse_common_sampling(request, kTemperatureMax, sampling);
 }
 
 Result<std::vector<std::string>> parse_stop_sequences(const Fields& request) {

@@ -14,7 +14,6 @@ namespace onnxlocal::openai {
 
 namespace {
 
-constexpr std::uint64_t kAlternativesMax = 20;
 constexpr std::size_t kListMax = std::numeric_limits<std::size_t>::max();
 
 Result<void> parse_call(const Fields& call, Conversation& conversation) {
@@ -84,16 +83,12 @@ Result<std::vector<Message>> parse_messages(const Fields& request) {
 
 Result<void> parse_logprobs(const Fields& request, SamplingOptions& sampling) {
   TRY(const auto is_asked, request.boolean("logprobs"));
-  TRY(const auto alternatives, request.whole_number("top_logprobs", 0));
+  TRY(const auto alternatives, parse_alternatives(request, "top_logprobs"));
   if (!is_asked.value_or(false)) {
     if (alternatives.value_or(0) == 0) return {};
     return std::unexpected(field_error("top_logprobs", "needs `logprobs` to be true"));
   }
-  if (alternatives.value_or(0) > kAlternativesMax) {
-    return std::unexpected(field_error(
-        "top_logprobs", fmt::format("Input should be less than or equal to {}", kAlternativesMax)));
-  }
-  sampling.logprobs = static_cast<std::uint32_t>(alternatives.value_or(0));
+  sampling.logprobs = alternatives.value_or(0);
   return {};
 }
 

@@ -1,7 +1,5 @@
 #include "api/openai/completion_request.h"
 
-#include <fmt/format.h>
-
 #include <utility>
 
 #include "base/json.h"
@@ -11,7 +9,6 @@ namespace onnxlocal::openai {
 namespace {
 
 constexpr std::uint32_t kTokensDefault = 16;  // OpenAI's own.
-constexpr std::uint64_t kAlternativesMax = 20;
 
 Error prompt_error() {
   return field_error("prompt",
@@ -47,17 +44,13 @@ Result<RawPrompt> parse_prompt(const Fields& request) {
 }
 
 Result<void> parse_logprobs(const Fields& request, bool is_echo, SamplingOptions& sampling) {
-  TRY(const auto alternatives, request.whole_number("logprobs", 0));
+  TRY(const auto alternatives, parse_alternatives(request, "logprobs"));
   if (!alternatives) return {};
-  if (*alternatives > kAlternativesMax) {
-    return std::unexpected(field_error(
-        "logprobs", fmt::format("Input should be less than or equal to {}", kAlternativesMax)));
-  }
   if (is_echo) {
     return std::unexpected(
         field_error("logprobs", "those of the prompt are not supported: leave `echo` out"));
   }
-  sampling.logprobs = static_cast<std::uint32_t>(*alternatives);
+  sampling.logprobs = *alternatives;
   return {};
 }
 

@@ -7,18 +7,17 @@
 #include <charconv>
 #include <utility>
 
+#include "api/common_sampling.h"
+
 namespace onnxlocal::openai {
 
 namespace {
 
+constexpr double kTemperatureMax = 2;
+constexpr std::uint32_t kAlternativesMax = 20;
 constexpr std::size_t kStopsMax = 16;
 constexpr std::size_t kBiasesMax = 1024;
 constexpr std::size_t kAgentBytesMax = 128;
-
-std::uint32_t saturate(std::uint64_t value) {
-  return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
-}
 
 Result<void> parse_number(const Fields& request, std::string_view name, double least, double most,
                           float& target) {
@@ -76,15 +75,7 @@ Result<void> parse_sampling(const Fields& request, GenerationRequest& generation
   }
   generation.model = model;
   SamplingOptions& sampling = generation.sampling;
-  TRY(const auto temperature, request.number("temperature", 0, 2));
-  if (temperature) sampling.temperature = static_cast<float>(*temperature);
-  TRY(const auto top_p, request.number("top_p", 0, 1));
-  // 0 means the most likely token alone: so does the least positive share.
-  if (top_p) {
-    sampling.top_p = std::max(static_cast<float>(*top_p), std::numeric_limits<float>::min());
-  }
-  TRY(const auto top_k, request.whole_number("top_k", 0));
-  if (top_k) sampling.top_k = saturate(*top_k);
+  TRY_VOID(parse_common_sampling(request, kTemperatureMax, sampling));
   TRY_VOID(parse_number(request, "min_p", 0, 1, sampling.min_p));
   TRY_VOID(parse_number(request, "repetition_penalty", 0.01, 100, sampling.repetition_penalty));
   TRY_VOID(parse_number(request, "frequency_penalty", -2, 2, sampling.frequency_penalty));
@@ -100,9 +91,19 @@ Result<std::uint32_t> parse_tokens_max(const Fields& request,
                                        std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names) {
     TRY(const auto tokens_max, request.whole_number(name, 1));
-    if (tokens_max) return saturate(*tokens_max);
+    if (tokens_max) return *tokens_max;
   }
   return kTokensUnlimited;
+}
+
+Result<std::optional<std::uint32_t>> parse_alternatives(const Fields& request,
+                                                        std::string_view name) {
+  TRY(const auto alternatives, request.whole_number(name, 0));
+  if (alternatives.value_or(0) > kAlternativesMax) {
+    return std::unexpected(field_error(
+        name, fmt::format("Input should be less than or equal to {}", kAlternativesMax)));
+  }
+  return alternatives;
 }
 
 Result<std::vector<std::string>> parse_stop(const Fields& request) {

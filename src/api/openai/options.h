@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string_view>
 
 #include "api/fields.h"
@@ -20,6 +21,10 @@ Result<void> parse_sampling(const Fields& request, GenerationRequest& generation
 /// The first of these fields that is there; `kTokensUnlimited` where none is.
 Result<std::uint32_t> parse_tokens_max(const Fields& request,
                                        std::initializer_list<std::string_view> names);
+
+/// How many of the most likely tokens are told with each; at most 20. Errors: invalid_request.
+Result<std::optional<std::uint32_t>> parse_alternatives(const Fields& request,
+                                                        std::string_view name);
 
 /// `stop`: one string or up to 16.
 Result<std::vector<std::string>> parse_stop(const Fields& request);

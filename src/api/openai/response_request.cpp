@@ -13,7 +13,7 @@ namespace onnxlocal::openai {
 
 namespace {
 
-constexpr std::uint64_t kAlternativesMax = 20;
+constexpr std::size_t kIncludedMax = 20;
 
 Result<void> add_message(const Fields& item, Conversation& conversation) {
   TRY(const std::string_view role, item.require_text("role"));
@@ -106,19 +106,15 @@ Result<void> parse_text_format(const Fields& request, const json::TextView& body
 
 /// Log-probabilities come where `include` names them.
 Result<void> parse_logprobs(const Fields& request, SamplingOptions& sampling) {
-  TRY(const auto alternatives, request.whole_number("top_logprobs", 0));
-  if (alternatives.value_or(0) > kAlternativesMax) {
-    return std::unexpected(field_error(
-        "top_logprobs", fmt::format("Input should be less than or equal to {}", kAlternativesMax)));
-  }
-  TRY(const json::array* include, request.list("include", kAlternativesMax));
+  TRY(const auto alternatives, parse_alternatives(request, "top_logprobs"));
+  TRY(const json::array* include, request.list("include", kIncludedMax));
   bool is_asked = alternatives.value_or(0) > 0;
   if (include != nullptr) {
     for (const json::value& name : *include) {
       is_asked = is_asked || name == "message.output_text.logprobs";
     }
   }
-  if (is_asked) sampling.logprobs = static_cast<std::uint32_t>(alternatives.value_or(0));
+  if (is_asked) sampling.logprobs = alternatives.value_or(0);
   return {};
 }
 
