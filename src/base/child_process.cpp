@@ -19,30 +19,16 @@
 
 #include <fmt/format.h>
 
-#include "base/descriptor.h"
+#include "base/pipe.h"
 
 namespace onnxlocal {
 
 namespace {
 
-constexpr int kSignalBase = 128;
 constexpr std::size_t kPieceBytes = std::size_t{64} << 10;
 
 Error system_error(std::string_view what, int number) {
   return internal_error(fmt::format("{}: {}", what, std::strerror(number)));
-}
-
-struct Pipe {
-  Descriptor read;
-  Descriptor write;
-};
-
-Result<Pipe> make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    return std::unexpected(system_error("pipe for a child process", errno));
-  }
-  return Pipe{Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
 /// A child that is running; killed and awaited where nobody did before.
@@ -76,7 +62,7 @@ class Child {
     } while (ended < 0 && errno == EINTR);
     if (ended == 0) return std::nullopt;
     id_ = 0;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : kSignalBase + WTERMSIG(status);
+    return exit_code_of(status);
   }
 
   pid_t id_;
@@ -108,11 +94,10 @@ class SpawnActions {
     ::posix_spawnattr_setsigdefault(&attributes_, &signals);
     ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 
-    std::string program = command.program.string();
-    std::vector<std::string> arguments = command.arguments;
-    std::vector<char*> argv = {program.data()};
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
+    const std::string program = command.program.string();
+    std::vector<std::string> words = {program};
+    words.insert(words.end(), command.arguments.begin(), command.arguments.end());
+    const std::vector<char*> argv = exec_list(words);
     std::array<char*, 1> environment = {nullptr};
     pid_t id = 0;
     const int failed = ::posix_spawn(&id, program.c_str(), &actions_, &attributes_, argv.data(),
@@ -197,6 +182,18 @@ constexpr bool kMayLimitAddresses =
 #endif
 
 }  // namespace
+
+int exit_code_of(int status) {
+  constexpr int kSignalBase = 128;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : kSignalBase + WTERMSIG(status);
+}
+
+std::vector<char*> exec_list(std::span<std::string> texts) {
+  std::vector<char*> list;
+  for (std::string& text : texts) list.push_back(text.data());
+  list.push_back(nullptr);
+  return list;
+}
 
 Result<ChildOutcome> run_child(const ChildCommand& command, Deadline deadline) {
   TRY(Pipe input, make_pipe());

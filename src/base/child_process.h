@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,9 +21,15 @@ struct ChildCommand {
 };
 
 struct ChildOutcome {
-  int exit_code = 0;  ///< 128 + signal where one ended it, as a shell says.
+  int exit_code = 0;  ///< See `exit_code_of`.
   std::string output;
 };
+
+/// What `waitpid` told of a child that ended, as an exit code: 128 + signal where one ended it.
+int exit_code_of(int status);
+
+/// The texts as `exec` takes them; null ends them. Borrows the texts.
+std::vector<char*> exec_list(std::span<std::string> texts);
 
 /// Runs a program and takes what it writes to standard output; its standard error goes nowhere, and
 /// it inherits no other descriptor and an empty environment. No shell. What does not end by the

@@ -70,17 +70,6 @@ double Answer::decode_tokens_per_s() const {
   return (usage.output_tokens - 1) / seconds;
 }
 
-std::string_view to_string(StopReason reason) {
-  switch (reason) {
-    case StopReason::kEndOfTurn: return "end_turn";
-    case StopReason::kTokensMax: return "max_tokens";
-    case StopReason::kStopString: return "stop_sequence";
-    case StopReason::kContextFull: return "context_full";
-    case StopReason::kToolUse: return "tool_use";
-  }
-  return "end_turn";
-}
-
 Result<Answer> generate_answer(Provider& provider, const GenerationRequest& request,
                                Interrupts& interrupts,
                                const std::function<void(std::string_view)>& on_text) {

@@ -24,9 +24,6 @@ struct Answer {
   double decode_tokens_per_s() const;
 };
 
-/// "end_turn", "max_tokens", "stop_sequence" or "context_full".
-std::string_view to_string(StopReason reason);
-
 /// Asks the provider and waits. `on_text` gets the text as it comes, on this thread. Ctrl-C cancels
 /// the generation and gives back what there is. Errors: those of the provider.
 Result<Answer> generate_answer(Provider& provider, const GenerationRequest& request,

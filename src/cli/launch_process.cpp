@@ -12,8 +12,9 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/child_process.h"
 #include "base/deadline.h"
-#include "base/descriptor.h"
+#include "base/pipe.h"
 
 namespace onnxlocal {
 
@@ -26,20 +27,13 @@ using std::chrono::seconds;
 constexpr milliseconds kLook{20};
 /// A server lets running requests finish; nobody waits for them any more.
 constexpr seconds kPoliteEnd{10};
-constexpr int kSignalled = 128;
+constexpr int kCodeLost = 128;
 constexpr int kOutputMode = 0600;
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> result;
-  for (auto& text : texts) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
 
 struct Prepared {
   const char* program;
-  char** arguments;
-  char** environment;
+  char* const* arguments;
+  char* const* environment;
   int output = -1;  ///< -1: the terminal's.
   int input = -1;
   int report = -1;  ///< Gets `errno` where the program could not be started.
@@ -63,12 +57,6 @@ struct Prepared {
   static_cast<void>(::write(prepared.report, &error, sizeof error) == sizeof error);
   ::kill(::getpid(), SIGKILL);
   for (;;) ::pause();
-}
-
-std::optional<int> code_of(int status) {
-  if (WIFEXITED(status)) return WEXITSTATUS(status);
-  if (WIFSIGNALED(status)) return kSignalled + WTERMSIG(status);
-  return std::nullopt;
 }
 
 Error not_started(const ChildOrder& order, int error) {
@@ -128,31 +116,28 @@ Result<ChildProcess> ChildProcess::start(const ChildOrder& order, const LaunchSi
     }
     input = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   }
-  int ends[2] = {-1, -1};
-  if (::pipe2(ends, O_CLOEXEC) != 0) return std::unexpected(not_started(order, errno));
-  const Descriptor report(ends[0]);
-  Descriptor tell(ends[1]);
+  TRY(Pipe report, make_pipe());
   std::vector<std::string> arguments = {order.program.filename().string()};
   arguments.insert(arguments.end(), order.arguments.begin(), order.arguments.end());
   std::vector<std::string> environment = order.environment;
-  auto argument_pointers = pointers(arguments);
-  auto environment_pointers = pointers(environment);
+  const std::vector<char*> argument_list = exec_list(arguments);
+  const std::vector<char*> environment_list = exec_list(environment);
   const Prepared prepared{.program = order.program.c_str(),
-                          .arguments = argument_pointers.data(),
-                          .environment = environment_pointers.data(),
+                          .arguments = argument_list.data(),
+                          .environment = environment_list.data(),
                           .output = output.number(),
                           .input = input.number(),
-                          .report = tell.number(),
+                          .report = report.write.number(),
                           .signals = &signals.earlier(),
                           .parent = ::getpid()};
   const pid_t process = ::fork();
   if (process == 0) become(prepared);
   if (process < 0) return std::unexpected(not_started(order, errno));
   ChildProcess child(process);
-  tell.close();
+  report.write.close();
   int error = 0;
   // The pipe closes when the program runs.
-  if (::read(report.number(), &error, sizeof error) == sizeof error) {
+  if (::read(report.read.number(), &error, sizeof error) == sizeof error) {
     return std::unexpected(not_started(order, error));
   }
   return child;
@@ -182,9 +167,9 @@ std::optional<int> ChildProcess::exit_code() {
   if (exit_code_) return exit_code_;
   int status = 0;
   const pid_t ended = ::waitpid(process_, &status, WNOHANG);
-  if (ended == process_) exit_code_ = code_of(status);
+  if (ended == process_) exit_code_ = exit_code_of(status);
   // Somebody else has waited for it: there is no code to tell.
-  if (ended < 0 && errno == ECHILD) exit_code_ = kSignalled;
+  if (ended < 0 && errno == ECHILD) exit_code_ = kCodeLost;
   return exit_code_;
 }
 

@@ -52,7 +52,7 @@ class LaunchSignals {
 /// own, so that Ctrl-C does not reach it, and ended with this process.
 class ChildProcess {
  public:
-  /// Errors: unavailable (no such program, no process left, the output file).
+  /// Errors: unavailable (no such program, no process left, the output file); internal.
   static Result<ChildProcess> start(const ChildOrder& order, const LaunchSignals& signals);
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&& other) noexcept;

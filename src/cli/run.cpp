@@ -11,6 +11,7 @@
 #include "cli/progress.h"
 #include "cli/run_arguments.h"
 #include "cli/terminal.h"
+#include "generation/stop_reason_name.h"
 #include "provider/local.h"
 #include "store/model_name.h"
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/environment.h"
+#include "generation/stop_reason_name.h"
 
 namespace onnxlocal {
 
@@ -29,17 +30,6 @@ std::string escaped(std::string_view value) {
     text += c == '\n' ? ' ' : c;
   }
   return text;
-}
-
-std::string_view result_of(StopReason reason) {
-  switch (reason) {
-    case StopReason::kEndOfTurn: return "end_turn";
-    case StopReason::kTokensMax: return "max_tokens";
-    case StopReason::kStopString: return "stop_sequence";
-    case StopReason::kContextFull: return "context_full";
-    case StopReason::kToolUse: return "tool_use";
-  }
-  return "end_turn";
 }
 
 void describe(std::string& text, std::string_view name, std::string_view type,
@@ -145,7 +135,7 @@ void Metrics::Generation::see(const GenerationEvent& event) {
     see_tokens(1);
   } else if (const auto* finished = std::get_if<GenerationFinished>(&event)) {
     counts.output_tokens += finished->usage.output_tokens;
-    metrics_->count_end(result_of(finished->reason));
+    metrics_->count_end(to_string(finished->reason));
   } else if (const auto* failed = std::get_if<GenerationFailed>(&event)) {
     metrics_->count_end(failed->error.code == ErrorCode::kCancelled ? "cancelled" : "failed");
   }
