@@ -8,7 +8,8 @@ inline constexpr const char* kProviderName = "OnnxLocalExecutionProvider";
 inline constexpr const char* kDomain = "onnxlocal";
 /// Causal attention over a paged cache, for ragged batches. All rows (tokens) of all sequences lie
 /// one after the other. The cache goes in and comes out: bind one buffer to both and nothing is
-/// copied; else the output is a copy with the new rows.
+/// copied; else the output is a copy with the new rows. Several layers that run as single nodes
+/// write their rows into the input's memory first.
 ///
 /// Inputs
 ///   0 query            f32 [1, rows, heads * head_dim], or, where 1 and 2 are left out,

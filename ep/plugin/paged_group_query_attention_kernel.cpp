@@ -175,7 +175,9 @@ const KernelEntry& paged_group_query_attention_entry() {
       .domain = kDomain,
       .constrain =
           [](Ort::KernelDefBuilder& builder) {
-            builder.AddInputOutputMutableAlias(static_cast<int>(kPages), 1);
+            // More than permission to write in place: from layer to layer the pages are one
+            // buffer, though it is an input of the graph, whose end may be bound to it too.
+            builder.AddInputOutputAlias(static_cast<int>(kPages), 1);
           },
       .can_run = can_run_paged,
       .create = create_kernel<PagedGroupQueryAttention>,

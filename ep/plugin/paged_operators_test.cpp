@@ -1,7 +1,11 @@
 // Attention over paged caches: our own operator and com.microsoft.PagedAttention. What the stock
 // GroupQueryAttention gives for each sequence alone is what they must give.
 
+#include <sys/mman.h>
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <array>
 
 #include "attention/attention.h"
 #include "cpu/number_formats.h"
@@ -181,6 +185,100 @@ TEST(PagedOperator, CopiesNothingWhereOneBufferIsBoundToBoth) {
   session.Run(Ort::RunOptions(), binding);
   EXPECT_EQ(out, expected.at("o").values<float>());
   EXPECT_EQ(inputs.at("pages").bytes, expected.at("pages_out").bytes);
+}
+
+/// Two layers over the same pages, each with queries, keys and values of its own.
+TestGraph two_layers(const Heads& heads) {
+  TestGraph graph;
+  for (const char* name : {"q0", "q1"}) graph.input(name, kFloat, {1, -1, heads.packed_width()});
+  for (const char* name : {"o0", "o1"}) graph.output(name, kFloat, {1, -1, heads.width()});
+  graph.input("pages", kByte, {-1, -1});
+  graph.output("pages_out", kByte, {-1, -1});
+  for (const char* name : {"starts", "past"}) graph.input(name, kInt, {-1});
+  graph.input("table", kInt, {-1, -1});
+  add_tables(graph, heads);
+  for (const std::int64_t layer : {0, 1}) {
+    auto attributes = attributes_of(heads);
+    attributes.emplace("head_dim", heads.head_dim);
+    attributes.emplace("layer", layer);
+    attributes.emplace("layers", kLayers);
+    const bool is_first = layer == 0;
+    graph.node(kPagedAttentionOp, kDomain,
+               {is_first ? "q0" : "q1", "", "", is_first ? "pages" : "between", "starts", "past",
+                "table", "cos", "sin"},
+               {is_first ? "o0" : "o1", is_first ? "between" : "pages_out"}, attributes);
+  }
+  return graph;
+}
+
+/// Memory that is there when it is touched.
+class LazyPages {
+ public:
+  LazyPages(std::int64_t pages, std::int64_t bytes)
+      : dims_{pages, bytes},
+        size_(static_cast<std::size_t>(pages * bytes)),
+        memory_(mmap(nullptr, size_, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
+  ~LazyPages() { munmap(memory_, size_); }
+  LazyPages(const LazyPages&) = delete;
+  LazyPages& operator=(const LazyPages&) = delete;
+  Ort::Value value(const OrtMemoryInfo* info) const {
+    return Ort::Value::CreateTensor(info, memory_, size_, dims_.data(), dims_.size(), kByte);
+  }
+
+ private:
+  std::array<std::int64_t, 2> dims_;
+  std::size_t size_;
+  void* memory_;
+};
+
+/// Megabytes that the process has ever held at once.
+std::size_t peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::size_t>(usage.ru_maxrss) / 1024;
+}
+
+TEST(PagedOperator, LayersShareOneBufferOfPagesInBothModes) {
+  const Heads heads;
+  constexpr std::int64_t kGigabyte = std::int64_t{1} << 30;
+  constexpr std::size_t kMegabytesMax = 200;
+  const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+  std::vector<std::vector<float>> outputs;
+  for (const char* mode : {"whole", "single"}) {
+    Ort::Session session =
+        two_layers(heads).session(TestRuntime::instance().ours({{"mode", mode}}));
+    ASSERT_EQ(our_nodes(session)[kPagedAttentionOp], 2);
+    const LazyPages pages(kGigabyte / page_bytes(heads), page_bytes(heads));
+    const std::size_t before = peak_megabytes();
+    for (const std::int32_t past : {0, 40}) {
+      Tensors inputs = paged_inputs(heads, {.rows = {40, 3}, .past = {past, past}},
+                                    packed_rows(heads, 43, 1), empty_pages(heads));
+      inputs.emplace("q0", inputs.at("q"));
+      inputs.emplace("q1", TestTensor::of(inputs.at("q").dims, packed_rows(heads, 43, 2)));
+      inputs.erase("q");
+      inputs.erase("pages");
+      Ort::IoBinding binding(session);
+      for (auto& [name, tensor] : inputs) {
+        binding.BindInput(name.c_str(), Ort::Value::CreateTensor(
+                                            memory, tensor.bytes.data(), tensor.bytes.size(),
+                                            tensor.dims.data(), tensor.dims.size(), tensor.type));
+      }
+      binding.BindInput("pages", pages.value(memory));
+      binding.BindOutput("pages_out", pages.value(memory));
+      binding.BindOutput("o0", memory);
+      binding.BindOutput("o1", memory);
+      session.Run(Ort::RunOptions(), binding);
+      for (const Ort::Value& value : binding.GetOutputValues()) {
+        if (value.GetTensorTypeAndShapeInfo().GetElementType() != kFloat) continue;
+        const float* const numbers = value.GetTensorData<float>();
+        outputs.emplace_back(numbers, numbers + 43 * heads.width());
+      }
+    }
+    EXPECT_LT(peak_megabytes() - before, kMegabytesMax) << mode;
+  }
+  const auto half = static_cast<std::ptrdiff_t>(outputs.size() / 2);
+  EXPECT_TRUE(std::equal(outputs.begin(), outputs.begin() + half, outputs.begin() + half));
 }
 
 TEST(PagedOperator, RefusesWhatIsOutOfBounds) {

@@ -47,15 +47,40 @@ std::string value_info(const std::string& name, ONNXTensorElementDataType type,
   return field(1, name) + field(2, field(1, tensor));
 }
 
+std::string tensor_proto(const std::string& name, const TestTensor& tensor) {
+  std::string proto;
+  for (const std::int64_t dim : tensor.dims) proto += field(1, dim);
+  const std::string_view data(reinterpret_cast<const char*>(tensor.bytes.data()),
+                              tensor.bytes.size());
+  return proto + field(2, std::int64_t{tensor.type}) + field(8, name) + field(9, data);
+}
+
+std::string branch_proto(const TestBranch& branch) {
+  constexpr std::int64_t kTensorType = 4;
+  std::string graph = field(2, "branch");
+  for (const auto& [name, tensor] : branch.constants) {
+    const std::string value =
+        field(1, "value") + field(5, tensor_proto("", tensor)) + field(20, kTensorType);
+    graph += field(1, field(2, name) + field(3, "make_" + name) + field(4, "Constant") +
+                          field(5, value)) +
+             field(12, value_info(name, tensor.type, tensor.dims));
+  }
+  return graph;
+}
+
 std::string attribute_proto(const std::string& name, const TestAttribute& value) {
   constexpr std::int64_t kFloatType = 1;
   constexpr std::int64_t kIntegerType = 2;
   constexpr std::int64_t kStringType = 3;
+  constexpr std::int64_t kGraphType = 5;
   if (const auto* integer = std::get_if<std::int64_t>(&value)) {
     return field(1, name) + field(3, *integer) + field(20, kIntegerType);
   }
   if (const auto* number = std::get_if<float>(&value)) {
     return field(1, name) + field(2, *number) + field(20, kFloatType);
+  }
+  if (const auto* branch = std::get_if<TestBranch>(&value)) {
+    return field(1, name) + field(6, branch_proto(*branch)) + field(20, kGraphType);
   }
   return field(1, name) + field(4, std::get<std::string>(value)) + field(20, kStringType);
 }
@@ -91,11 +116,7 @@ void TestGraph::output(const std::string& name, ONNXTensorElementDataType type,
 }
 
 void TestGraph::constant(const std::string& name, const TestTensor& tensor) {
-  std::string proto;
-  for (const std::int64_t dim : tensor.dims) proto += field(1, dim);
-  const std::string_view data(reinterpret_cast<const char*>(tensor.bytes.data()),
-                              tensor.bytes.size());
-  graph_ += field(5, proto + field(2, std::int64_t{tensor.type}) + field(8, name) + field(9, data));
+  graph_ += field(5, tensor_proto(name, tensor));
 }
 
 void TestGraph::node(const std::string& op, const std::string& domain,

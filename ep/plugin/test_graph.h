@@ -42,7 +42,11 @@ struct TestTensor {
   }
 };
 
-using TestAttribute = std::variant<std::int64_t, float, std::string>;
+/// A graph inside a node (a branch of If) that gives constants alone.
+struct TestBranch {
+  std::vector<std::pair<std::string, TestTensor>> constants;
+};
+using TestAttribute = std::variant<std::int64_t, float, std::string, TestBranch>;
 
 /// Nodes with their inputs and outputs; makes sessions.
 class TestGraph {
