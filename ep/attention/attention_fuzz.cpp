@@ -30,13 +30,13 @@ class Backwards final : public Parallel {
 
 struct Case {
   explicit Case(FuzzInput& input) {
-    shape.kv_heads = input.between(1, 3);
-    shape.heads = shape.kv_heads * input.between(1, 9);
+    shape.kv_heads = input.between(1, 2);
+    shape.heads = shape.kv_heads * input.between(1, 5);
     shape.head_dim = 16 * input.between(1, 16);
     shape.scale = std::ldexp(1.0F, -static_cast<int>(input.between(0, 8)));
     if (input.flag()) shape.softcap = std::ldexp(1.0F, static_cast<int>(input.between(0, 6)));
     if (input.flag()) shape.window = input.between(1, 320);
-    tokens = input.between(1, 330);
+    tokens = input.between(1, 290);
     cut = input.between(0, tokens);
     const unsigned spread = input.between(0, 3);
     q = input.numbers(tokens * q_width(), spread);
@@ -156,14 +156,24 @@ Expected expected_head(const Case& one, std::uint32_t token, std::uint32_t head)
   return expected;
 }
 
-void check_token(const Case& one, const Numbers& out, std::uint32_t token) {
-  const std::size_t n = one.shape.head_dim;
-  for (std::uint32_t head = 0; head < one.shape.heads; ++head) {
-    const Expected expected = expected_head(one, token, head);
-    const float* const found = out.data() + token * one.q_width() + head * n;
-    for (std::size_t j = 0; j < n; ++j) {
-      expect(std::abs(found[j] - expected.out[j]) <= expected.tolerance[j]);
-    }
+/// Heads whose keys are checked against double precision, which costs most of a run.
+struct Checked {
+  std::size_t first = 0;  ///< Of the head's numbers in the output.
+  Expected expected;
+};
+std::vector<Checked> checked_heads(const Case& one) {
+  std::vector<Checked> checked;
+  for (const std::uint32_t token : {0U, one.tokens / 2, one.tokens - 1}) {
+    const std::uint32_t head = (token + one.cut) % one.shape.heads;
+    checked.push_back({.first = token * one.q_width() + std::size_t{head} * one.shape.head_dim,
+                       .expected = expected_head(one, token, head)});
+  }
+  return checked;
+}
+
+void check(const Numbers& out, const Checked& head) {
+  for (std::size_t i = 0; i < head.expected.out.size(); ++i) {
+    expect(std::abs(out[head.first + i] - head.expected.out[i]) <= head.expected.tolerance[i]);
   }
 }
 
@@ -174,11 +184,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace onnxlocal::ep;
   FuzzInput input(data, size);
   const Case one(input);
+  const std::vector<Checked> heads = checked_heads(one);
   for (const InstructionSet set : available_instruction_sets()) {
     const Numbers whole = over_pages(set, one, {one.tokens});
-    for (const std::uint32_t token : {0U, one.tokens / 2, one.tokens - 1}) {
-      check_token(one, whole, token);
-    }
+    for (const Checked& head : heads) check(whole, head);
     expect(same_bits(whole, over_pages(set, one, {one.cut, one.tokens})));
     expect(same_bits(whole, over_floats(set, one)));
   }
