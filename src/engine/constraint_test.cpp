@@ -3,12 +3,10 @@
 #include "engine/constraint.h"
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "engine_stepper.h"
+#include "turnstile.h"
 
 namespace onnxlocal {
 namespace {
@@ -17,10 +15,9 @@ using Tokens = std::vector<TokenId>;
 
 SequenceRequest constrained(Tokens prompt, std::uint32_t tokens_max,
                             FakeConstraintOptions options = {}) {
-  return {.prompt = std::move(prompt),
-          .sampling = {.temperature = 0},
-          .tokens_max = tokens_max,
-          .constraint = std::make_unique<FakeConstraint>(std::move(options))};
+  SequenceRequest request = greedy(std::move(prompt), tokens_max);
+  request.constraint = std::make_unique<FakeConstraint>(std::move(options));
+  return request;
 }
 
 /// What greedy decoding gives under the constraint.
@@ -215,32 +212,6 @@ TEST(Constraint, GetsNoGuessesAndTheSameTokens) {
   EXPECT_GT(engine.loop->status().accepted_tokens, 0U);
 }
 
-/// Holds the thread that computes a mask until it is opened.
-class Gate {
- public:
-  void pass() {
-    std::unique_lock lock(mutex_);
-    is_reached_ = true;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return is_open_; });
-  }
-  void wait_until_reached() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return is_reached_; });
-  }
-  void open() {
-    const std::scoped_lock lock(mutex_);
-    is_open_ = true;
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool is_reached_ = false;
-  bool is_open_ = false;
-};
-
 std::unique_ptr<Engine> start(EngineOptions options = {}) {
   return Engine::start(std::make_unique<FakeDecoder>(), nullptr, std::move(options)).value();
 }
@@ -258,15 +229,14 @@ TEST(ConstraintThreads, ComputeMasksBesideTheEngine) {
 }
 
 TEST(ConstraintThreads, LetTheOthersFinishWhileAMaskIsComputed) {
-  Gate gate;
+  Turnstile gate;
   const auto engine = start();
   EventRecorder held;
   EventRecorder free;
   ASSERT_TRUE(
       engine->submit(constrained({1}, 4, {.before_mask = [&] { gate.pass(); }}), held.sink()));
   gate.wait_until_reached();
-  ASSERT_TRUE(engine->submit({.prompt = {2}, .sampling = {.temperature = 0}, .tokens_max = 20},
-                             free.sink()));
+  ASSERT_TRUE(engine->submit(greedy({2}, 20), free.sink()));
   EXPECT_TRUE(free.wait().finished);
   EXPECT_TRUE(held.now().tokens.empty());
   gate.open();
@@ -274,7 +244,7 @@ TEST(ConstraintThreads, LetTheOthersFinishWhileAMaskIsComputed) {
 }
 
 TEST(ConstraintThreads, AreCancelledWhileAMaskIsComputed) {
-  Gate gate;
+  Turnstile gate;
   const auto engine = start();
   EventRecorder recorder;
   const auto id =
@@ -286,7 +256,7 @@ TEST(ConstraintThreads, AreCancelledWhileAMaskIsComputed) {
 }
 
 TEST(ConstraintThreads, EndWithTheEngineWhileAMaskIsComputed) {
-  Gate gate;
+  Turnstile gate;
   EventRecorder recorder;
   auto engine = start();
   ASSERT_TRUE(
@@ -302,7 +272,7 @@ TEST(ConstraintThreads, EndWithTheEngineWhileAMaskIsComputed) {
 }
 
 TEST(ConstraintThreads, FinishBeforeAShutDownsDeadline) {
-  Gate gate;
+  Turnstile gate;
   const auto engine = start();
   EventRecorder recorder;
   ASSERT_TRUE(

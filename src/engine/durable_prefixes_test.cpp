@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <numeric>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -13,6 +12,7 @@
 #include "event_recorder.h"
 #include "fake_decoder.h"
 #include "faulty_files.h"
+#include "requests.h"
 
 namespace onnxlocal {
 namespace {
@@ -21,13 +21,6 @@ namespace fs = std::filesystem;
 using Tokens = std::vector<TokenId>;
 
 constexpr std::size_t kBlockBytes = sizeof(std::uint64_t) + 8 * sizeof(TokenId);
-
-Tokens prompt_of(std::size_t size, TokenId first = 0) {
-  Tokens prompt(size);
-  std::iota(prompt.begin(), prompt.end(), first);
-  for (TokenId& token : prompt) token %= 300;
-  return prompt;
-}
 
 class DurablePrefixesTest : public ::testing::Test {
  protected:
@@ -73,6 +66,14 @@ class DurablePrefixesTest : public ::testing::Test {
     EXPECT_EQ(result.started->prompt_tokens(), prompt.size());
     EXPECT_EQ(result.cache.read_tokens, result.started->cache_read_tokens);
     return result.cache;
+  }
+  /// A prompt of 500 tokens whose blocks the disk has, after a restart.
+  EventRecorder submit_while_the_disk_hangs() {
+    start();
+    run(prompt_of(500));
+    start();
+    disk.hang_reads();
+    return submit({.prompt = prompt_of(500)});
   }
 
   FaultyFiles disk;
@@ -148,11 +149,7 @@ TEST_F(DurablePrefixesTest, AreReadOnceForManyThatWait) {
 }
 
 TEST_F(DurablePrefixesTest, LetOthersGoOnWhileTheDiskHangs) {
-  start();
-  run(prompt_of(500));
-  start();
-  disk.hang_reads();
-  const auto slow = submit({.prompt = prompt_of(500)});
+  const auto slow = submit_while_the_disk_hangs();
   run(prompt_of(20, 200));
   EXPECT_FALSE(slow.now().started);
   disk.go_on();
@@ -160,11 +157,7 @@ TEST_F(DurablePrefixesTest, LetOthersGoOnWhileTheDiskHangs) {
 }
 
 TEST_F(DurablePrefixesTest, AreComputedWhereTheDiskHangsForTooLong) {
-  start();
-  run(prompt_of(500));
-  start();
-  disk.hang_reads();
-  const auto slow = submit({.prompt = prompt_of(500)});
+  const auto slow = submit_while_the_disk_hangs();
   run(prompt_of(20, 200));
   clock_ahead = std::chrono::seconds(3);
   run(prompt_of(20, 150));

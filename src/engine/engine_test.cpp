@@ -2,8 +2,6 @@
 #include "engine/engine.h"
 
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -11,42 +9,19 @@
 
 #include "event_recorder.h"
 #include "fake_decoder.h"
+#include "requests.h"
+#include "turnstile.h"
 
 namespace onnxlocal {
 namespace {
 
 using std::chrono::hours;
 
-/// Holds the engine's thread at the start of a forward pass until it is opened.
-class Gate {
- public:
-  void pass() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return is_open_; });
-  }
-  void open() {
-    {
-      const std::scoped_lock lock(mutex_);
-      is_open_ = true;
-    }
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool is_open_ = false;
-};
-
 std::unique_ptr<Engine> start(FakeDecoderOptions decoder = {}, EngineOptions options = {}) {
   auto engine =
       Engine::start(std::make_unique<FakeDecoder>(std::move(decoder)), nullptr, std::move(options));
   EXPECT_TRUE(engine.has_value());
   return *std::move(engine);
-}
-
-SequenceRequest greedy(std::vector<TokenId> prompt, std::uint32_t tokens_max) {
-  return {.prompt = std::move(prompt), .sampling = {.temperature = 0}, .tokens_max = tokens_max};
 }
 
 TEST(Engine, RefusesADecoderThatCanRunNothing) {
@@ -108,7 +83,7 @@ TEST(Engine, CancelsWhatIsLeftAtTheDeadline) {
 }
 
 TEST(Engine, EndsEverySequenceWhenDestroyed) {
-  Gate gate;
+  Turnstile gate;
   EventRecorder running;
   EventRecorder sent;
   {

@@ -6,7 +6,6 @@
 
 #include <gtest/gtest.h>
 
-#include "copy_request.h"
 #include "engine/loop.h"
 #include "engine_stepper.h"
 #include "event_recorder.h"

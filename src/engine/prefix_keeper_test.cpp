@@ -1,7 +1,6 @@
 // What requests see of the prefix cache, over the fake decoder with blocks of 8 tokens.
 #include "engine/prefix_keeper.h"
 
-#include <numeric>
 #include <random>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "engine/loop.h"
 #include "event_recorder.h"
 #include "fake_decoder.h"
+#include "requests.h"
 
 namespace onnxlocal {
 namespace {
@@ -19,14 +19,6 @@ using Tokens = std::vector<TokenId>;
 
 constexpr std::uint32_t kSize = 8;
 constexpr std::size_t kBlockBytes = sizeof(std::uint64_t) + kSize * sizeof(TokenId);
-
-/// A prompt of `size` tokens that begins unlike those of another `first`.
-Tokens prompt_of(std::size_t size, TokenId first = 0) {
-  Tokens prompt(size);
-  std::iota(prompt.begin(), prompt.end(), first);
-  for (TokenId& token : prompt) token %= 300;
-  return prompt;
-}
 
 class PrefixKeeperTest : public ::testing::Test {
  protected:

@@ -44,12 +44,21 @@ class PrefixMarksTest : public ::testing::Test {
     }
     return path.blocks();
   }
+  /// What is left of it once others needed all the room.
+  std::uint32_t found_after(seconds time, const Tokens& tokens) {
+    now += time;
+    insert(other(kBlocksMax));
+    return found(tokens);
+  }
   void pin(const Tokens& tokens, seconds ttl = seconds(300)) {
     const auto path = insert(tokens, CacheRank::kPinned);
     cache.pin(path, path.blocks(), ttl);
   }
-  void keep_for_agent(const Tokens& tokens, std::string_view agent, bool is_side_talk = false) {
-    cache.keep_for_agent(insert(tokens, CacheRank::kAgent), agent, is_side_talk);
+  void keep_for_agent(const Tokens& tokens, std::string_view agent) {
+    cache.keep_for_agent(insert(tokens, CacheRank::kAgent), agent, /*is_side_talk=*/false);
+  }
+  void keep_side_talk(const Tokens& tokens, std::string_view agent) {
+    cache.keep_for_agent(insert(tokens), agent, /*is_side_talk=*/true);
   }
   void expect_sound() {
     const auto sound = cache.check_invariants();
@@ -81,12 +90,8 @@ TEST_F(PrefixMarksTest, ProtectsTheBlocksBeforeAPinAndNotThoseBehind) {
 TEST_F(PrefixMarksTest, LetsAPinGoWhenItsTimeIsOver) {
   const Tokens prompt = other(4);
   pin(prompt, seconds(300));
-  now += seconds(299);
-  insert(other(8));
-  EXPECT_EQ(found(prompt), 4U);
-  now += seconds(1);
-  insert(other(8));
-  EXPECT_EQ(found(prompt), 0U);
+  EXPECT_EQ(found_after(seconds(299), prompt), 4U);
+  EXPECT_EQ(found_after(seconds(1), prompt), 0U);
 }
 
 TEST_F(PrefixMarksTest, ProlongsAPinThatIsAskedForAgain) {
@@ -94,18 +99,14 @@ TEST_F(PrefixMarksTest, ProlongsAPinThatIsAskedForAgain) {
   pin(prompt, seconds(300));
   now += seconds(200);
   pin(prompt, seconds(300));
-  now += seconds(200);
-  insert(other(8));
-  EXPECT_EQ(found(prompt), 4U);
+  EXPECT_EQ(found_after(seconds(200), prompt), 4U);
 }
 
 TEST_F(PrefixMarksTest, KeepsTheLongerTimeOfTwoPins) {
   const Tokens prompt = other(4);
   pin(prompt, seconds(3600));
   pin(prompt, seconds(300));
-  now += seconds(400);
-  insert(other(8));
-  EXPECT_EQ(found(prompt), 4U);
+  EXPECT_EQ(found_after(seconds(400), prompt), 4U);
 }
 
 TEST_F(PrefixMarksTest, PinsAtMostThreeQuartersOfTheBudget) {
@@ -185,10 +186,7 @@ TEST_F(PrefixMarksTest, KeepsAllOfAConversationWhoseNextTurnWasCutShort) {
 TEST_F(PrefixMarksTest, KeepsAConversationFromTheSideTalksOfItsOwnAgent) {
   const Tokens talk = other(5);
   keep_for_agent(talk, "one");
-  for (int i = 0; i < 10; ++i) {
-    const auto side = insert(other(2));
-    cache.keep_for_agent(side, "one", /*is_side_talk=*/true);
-  }
+  for (int i = 0; i < 10; ++i) keep_side_talk(other(2), "one");
   EXPECT_EQ(found(talk), 5U);
   EXPECT_EQ(cache.marked_bytes(), 5 * kBlockBytes);
 }

@@ -7,12 +7,12 @@
 
 #include <gtest/gtest.h>
 
-#include "copy_request.h"
 #include "engine/drafter.h"
 #include "engine/loop.h"
 #include "engine/step_costs.h"
 #include "event_recorder.h"
 #include "fake_decoder.h"
+#include "requests.h"
 
 namespace onnxlocal {
 namespace {
@@ -87,10 +87,6 @@ struct World {
   std::unique_ptr<EngineLoop> loop;
   SequenceId id;
 };
-
-SequenceRequest greedy(Tokens prompt, std::uint32_t tokens_max) {
-  return {.prompt = std::move(prompt), .sampling = {.temperature = 0}, .tokens_max = tokens_max};
-}
 
 const Tokens kPrompt{1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2};
 

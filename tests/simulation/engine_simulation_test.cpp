@@ -24,11 +24,11 @@
 
 #include "base/environment.h"
 #include "base/log.h"
-#include "copy_request.h"
 #include "engine/loop.h"
 #include "event_recorder.h"
 #include "fake_constraint.h"
 #include "fake_decoder.h"
+#include "requests.h"
 
 namespace onnxlocal {
 namespace {
@@ -66,8 +66,9 @@ struct World {
 
 SequenceRequest request_of(const Planned& planned) {
   SequenceRequest request = copy_of(planned.request);
-  if (planned.constraint)
+  if (planned.constraint) {
     request.constraint = std::make_unique<FakeConstraint>(*planned.constraint);
+  }
   return request;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,14 +11,9 @@
 #include "event_recorder.h"
 #include "fake_constraint.h"
 #include "fake_decoder.h"
+#include "requests.h"
 
 namespace onnxlocal {
-
-inline std::vector<TokenId> prompt_of(std::size_t size, TokenId first = 10) {
-  std::vector<TokenId> prompt(size);
-  std::iota(prompt.begin(), prompt.end(), first);
-  return prompt;
-}
 
 /// The engine's loop over the fake decoder, driven step by step on the test's own thread; the
 /// invariants hold after each step.
@@ -45,10 +39,7 @@ struct Stepper {
   }
   EventRecorder submit_greedy(std::vector<TokenId> prompt, std::uint32_t tokens_max,
                               Priority priority = Priority::kLive) {
-    return submit({.prompt = std::move(prompt),
-                   .sampling = {.temperature = 0},
-                   .tokens_max = tokens_max,
-                   .priority = priority});
+    return submit(greedy(std::move(prompt), tokens_max, priority));
   }
   EventRecorder submit_batch(std::vector<TokenId> prompt, std::uint32_t tokens_max) {
     return submit_greedy(std::move(prompt), tokens_max, Priority::kBatch);

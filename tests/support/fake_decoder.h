@@ -35,7 +35,6 @@ struct FakeDecoderCounts {
   std::uint64_t forwards = 0;
   std::uint64_t tokens = 0;
   std::uint64_t imported_blocks = 0;
-  std::uint64_t exported_blocks = 0;
   std::uint64_t shared_blocks = 0;  ///< By `copy_prefix`, with a pool.
   std::uint64_t taken_back = 0;     ///< Tokens that `truncate` took from slots it did not empty.
   std::uint32_t widest_step = 0;    ///< Most tokens in one forward pass.

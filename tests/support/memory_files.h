@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -17,7 +16,7 @@
 
 namespace onnxlocal {
 
-/// Files in memory, for tests: a disk that fills up, breaks at a given write, or is looked into.
+/// Files in memory, for tests: a disk that breaks at a given write, or is looked into.
 /// Any thread; outlives the files it opened.
 class MemoryFiles {
  public:
@@ -39,11 +38,6 @@ class MemoryFiles {
   void remove(const std::string& path) { files_.erase(path); }
   /// The n-th write from now on fails after half of its bytes (1 is the next one).
   void fail_write(std::size_t n) { writes_left_ = n; }
-  /// Room for all files together.
-  void set_room(std::size_t bytes) {
-    const std::scoped_lock lock(mutex_);
-    room_ = bytes;
-  }
 
  private:
   struct File final : BlockFile {
@@ -62,9 +56,6 @@ class MemoryFiles {
       const bool fails = files.writes_left_ > 0 && --files.writes_left_ == 0;
       if (fails) in = in.first(in.size() / 2);
       if (offset + in.size() > bytes->size()) {
-        if (!files.has_room(offset + in.size() - bytes->size())) {
-          return std::unexpected(disk_full("no room"));
-        }
         bytes->resize(offset + in.size());
       }
       std::ranges::copy(in, bytes->begin() + static_cast<std::ptrdiff_t>(offset));
@@ -73,9 +64,6 @@ class MemoryFiles {
     }
     Result<void> reserve(std::uint64_t size) override {
       const std::scoped_lock lock(files.mutex_);
-      if (size > bytes->size() && !files.has_room(size - bytes->size())) {
-        return std::unexpected(disk_full("no room"));
-      }
       bytes->resize(size);
       return {};
     }
@@ -88,17 +76,9 @@ class MemoryFiles {
     std::vector<std::byte>* bytes;
   };
 
-  bool has_room(std::size_t more) const {
-    if (!room_) return true;
-    std::size_t used = 0;
-    for (const auto& [name, bytes] : files_) used += bytes.size();
-    return used + more <= *room_;
-  }
-
   std::mutex mutex_;
   std::map<std::string, std::vector<std::byte>> files_;  ///< A map: places stay.
   std::size_t writes_left_ = 0;                          ///< Until one fails; 0: none does.
-  std::optional<std::size_t> room_;
 };
 
 }  // namespace onnxlocal
