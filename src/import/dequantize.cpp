@@ -74,8 +74,6 @@ BlockFunction block_function(GgmlType type) {
 
 }  // namespace
 
-bool can_dequantize(GgmlType type) { return block_function(type) != nullptr; }
-
 Result<void> dequantize(GgmlType type, std::span<const std::byte> bytes, std::span<float> values) {
   const BlockFunction function = block_function(type);
   if (function == nullptr) {

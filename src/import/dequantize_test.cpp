@@ -135,8 +135,6 @@ TEST(Dequantize, TakesNoPartBlocksAndNoOtherTypes) {
   const auto other = dequantize(GgmlType::kQ4K, bytes, values);
   EXPECT_EQ(other.error().code, ErrorCode::kUnsupported);
   EXPECT_THAT(other.error().message, HasSubstr("Q4_K"));
-  EXPECT_FALSE(can_dequantize(GgmlType::kQ4K));
-  EXPECT_TRUE(can_dequantize(GgmlType::kQ4_1));
 }
 
 }  // namespace

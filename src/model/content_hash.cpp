@@ -24,6 +24,7 @@ Result<std::vector<std::string>> lines_of_manifest(const fs::path& folder) {
   TRY(const std::string text, read_text_file(file, kManifestBytesMax));
   TRY(const Manifest manifest, parse_manifest(text, file.string()));
   std::vector<std::string> lines;
+  lines.reserve(manifest.files.size());
   for (const ManifestFile& entry : manifest.files) {
     lines.push_back(fmt::format("{} {} {}", entry.name, entry.size_bytes, entry.sha256));
   }

@@ -121,7 +121,8 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view where) {
 }
 
 Result<void> verify_files(const std::filesystem::path& folder, const Manifest& manifest,
-                          bool check_hashes, std::stop_token stop, const ProgressSink& progress) {
+                          bool check_hashes, const std::stop_token& stop,
+                          const ProgressSink& progress) {
   constexpr auto kHint = "import or download the model again";
   for (const auto& file : manifest.files) {
     if (stop.stop_requested()) return std::unexpected(cancelled());

@@ -48,7 +48,7 @@ Result<Manifest> parse_manifest(std::string_view json, std::string_view where);
 /// Compares each file's size, and its sha256 where `check_hashes`. Errors: model_corrupt naming the
 /// file, the expected and the found size; cancelled.
 Result<void> verify_files(const std::filesystem::path& folder, const Manifest& manifest,
-                          bool check_hashes, std::stop_token stop = {},
+                          bool check_hashes, const std::stop_token& stop = {},
                           const ProgressSink& progress = {});
 
 }  // namespace onnxlocal
