@@ -101,7 +101,8 @@ bool PrefixKeeper::is_side_talk(const Sequence& sequence) const {
 
 std::span<const TokenId> PrefixKeeper::block_tokens(const Sequence& sequence,
                                                     std::uint32_t block) const {
-  return std::span(sequence.tokens).subspan(block * rule_.block_tokens, rule_.block_tokens);
+  return std::span(sequence.tokens)
+      .subspan(std::size_t{block} * rule_.block_tokens, rule_.block_tokens);
 }
 
 CacheRank PrefixKeeper::rank_of(const Sequence& sequence, std::uint32_t block) const {

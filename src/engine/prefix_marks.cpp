@@ -35,8 +35,8 @@ std::uint32_t common_depth(Node* a, Node* b) {
 
 std::size_t PrefixCache::marked_blocks_max() const {
   if (!can_hold_blocks()) return 0;
-  return static_cast<std::size_t>(static_cast<double>(options_.bytes_max / options_.block_bytes) *
-                                  kMarkedShare);
+  const std::size_t blocks = options_.bytes_max / options_.block_bytes;
+  return static_cast<std::size_t>(static_cast<double>(blocks) * kMarkedShare);
 }
 
 void PrefixCache::pin(const Path& path, std::uint32_t blocks, std::chrono::seconds ttl) {

@@ -63,8 +63,9 @@ void PromptHistory::remember(std::string_view scope, std::string_view agent,
     return entries_.erase(entry);
   };
   for (auto entry = entries_.begin(); entry != entries_.end();) {
-    const bool goes_on = entry->scope == scope && entry->agent == agent &&
-                         2 * common_tokens(entry->tokens, tokens) >= entry->tokens.size();
+    const bool goes_on =
+        entry->scope == scope && entry->agent == agent &&
+        std::size_t{2} * common_tokens(entry->tokens, tokens) >= entry->tokens.size();
     entry = goes_on ? forget(entry) : std::next(entry);
   }
   if (tokens.size() > limits_.tokens_max || limits_.prompts_max == 0) return;

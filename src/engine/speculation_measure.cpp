@@ -138,7 +138,7 @@ class Measuring {
   }
 
   Result<double> tokens_per_s(bool guesses, std::uint32_t tokens, EngineStatus* status) {
-    TRY(Run run, write(guesses ? make_drafter() : nullptr, tokens));
+    TRY(const Run run, write(guesses ? make_drafter() : nullptr, tokens));
     if (status) *status = run.status;
     const std::chrono::duration<double> took = run.last - run.first;
     return static_cast<double>(run.tokens - 1) / took.count();

@@ -53,7 +53,8 @@ class Body final : public ResponseEncoder {
 
 }  // namespace
 
-std::unique_ptr<ResponseEncoder> make_response_encoder(MessageIdentity identity, bool is_stream) {
+std::unique_ptr<ResponseEncoder> make_response_encoder(const MessageIdentity& identity,
+                                                       bool is_stream) {
   if (is_stream) return std::make_unique<Stream>(identity);
   return std::make_unique<Body>(identity);
 }

@@ -8,6 +8,7 @@
 namespace onnxlocal::anthropic {
 
 /// A message of the Messages API: `StreamEncoder` or `MessageBuilder`.
-std::unique_ptr<ResponseEncoder> make_response_encoder(MessageIdentity identity, bool is_stream);
+std::unique_ptr<ResponseEncoder> make_response_encoder(const MessageIdentity& identity,
+                                                       bool is_stream);
 
 }  // namespace onnxlocal::anthropic
