@@ -84,7 +84,8 @@ Result<std::shared_ptr<const Grammar>> compile(const ModelTongue& tongue, ReplyR
   const std::string text = grammar_text(*tongue.dialect, rules, special);
   if (text.empty()) return nullptr;
   auto grammar = grammars.from_lark(tongue.tokenizer, text);
-  if (grammar || is_strict) return grammar;
+  const bool was_refused = !grammar && grammar.error().code == ErrorCode::kOverloaded;
+  if (grammar || is_strict || was_refused) return grammar;
   // A tool's schema may be more than a grammar can be: then its input is any object.
   LOG_WARNING("the tools' schemas are no grammar, inputs are only checked: {}",
               grammar.error().message);

@@ -18,6 +18,10 @@ std::shared_ptr<const SchemaFacts> SchemaCache::facts(std::string_view schema) {
   auto relaxed = holds ? Result<std::string>(schema) : relax_schema(schema);
   auto facts = std::make_shared<const SchemaFacts>(
       SchemaFacts{.holds = std::move(holds), .relaxed = std::move(relaxed)});
+  const auto may_change = [](const auto& result) {
+    return !result && result.error().code == ErrorCode::kOverloaded;
+  };
+  if (may_change(facts->holds) || may_change(facts->relaxed)) return facts;
   const std::scoped_lock lock(mutex_);
   if (schema.size() > bytes_max_ || by_schema_.contains(schema)) return facts;
   entries_.push_front({.schema = std::string(schema), .facts = facts});

@@ -12,6 +12,8 @@ Error take_error(std::int32_t status, char* message) {
     case ONNXLOCAL_TEXT_MODEL_CORRUPT: return model_corrupt(std::move(text));
     case ONNXLOCAL_TEXT_UNSUPPORTED: return unsupported(std::move(text));
     case ONNXLOCAL_TEXT_TOO_LARGE: return too_large(std::move(text));
+    case ONNXLOCAL_TEXT_OVERLOADED:
+      return overloaded(std::move(text), "try again later, or restart the server");
     default: return internal_error(std::move(text));
   }
 }

@@ -27,6 +27,7 @@ enum onnxlocal_text_status {
   ONNXLOCAL_TEXT_UNSUPPORTED = 3,
   ONNXLOCAL_TEXT_TOO_LARGE = 4,
   ONNXLOCAL_TEXT_INTERNAL = 5,
+  ONNXLOCAL_TEXT_OVERLOADED = 6,
 };
 
 typedef struct onnxlocal_tokenizer onnxlocal_tokenizer;

@@ -26,7 +26,7 @@ use crate::conversation::{
 };
 use crate::environment::{self, raised, NOW, TEMPLATE};
 use crate::error::{Result, Status, TextError};
-use crate::limits;
+use crate::limits::{self, LeftBehind, Limits};
 use crate::python_json::to_json_text;
 use crate::stand_in::{without_markers, BREAK, OPEN_END};
 use crate::tokenizer::Core;
@@ -38,6 +38,18 @@ const OUTPUT_BYTES_MAX: usize = crate::tokenizer::TEXT_BYTES_MAX;
 const MEMORY_BYTES: usize = 16 << 20;
 const MEMORY_PER_BYTE: usize = 64;
 const TIME_MAX: Duration = Duration::from_secs(8);
+const STACK_BYTES: usize = 8 << 20;
+static GIVEN_UP: LeftBehind = LeftBehind::new("chat templates");
+
+/// For this much of source and text.
+fn limits_for(size: usize) -> Limits {
+    Limits {
+        bytes: MEMORY_BYTES + MEMORY_PER_BYTE * size,
+        time: TIME_MAX,
+        stack_bytes: STACK_BYTES,
+        left_behind: &GIVEN_UP,
+    }
+}
 
 /// See `environment::strftime_now`.
 pub type Now = [i32; 8];
@@ -90,8 +102,8 @@ impl ChatTemplate {
             )));
         }
         let program = Program::new(source, bos_token.into(), eos_token.into())?;
-        let memory = MEMORY_BYTES + MEMORY_PER_BYTE * source.len();
-        let probed = limits::run(memory, TIME_MAX, move || abilities::probe(&program))?;
+        let probed =
+            limits::run_within(limits_for(source.len()), move || abilities::probe(&program))?;
         let is_given_up = AtomicBool::new(probed.is_none());
         let (abilities, style) = probed.unwrap_or_default();
         Ok(Self(Arc::new(Shared {
@@ -117,9 +129,9 @@ impl ChatTemplate {
         }
         let text_bytes = conversation.text_bytes();
         let (shared, core) = (self.0.clone(), core.clone());
-        let memory = MEMORY_BYTES + MEMORY_PER_BYTE * (text_bytes + shared.source.len());
+        let limits = limits_for(text_bytes + shared.source.len());
         let rendered =
-            limits::run(memory, TIME_MAX, move || shared.render(&core, &conversation, now))?;
+            limits::run_within(limits, move || shared.render(&core, &conversation, now))?;
         rendered.unwrap_or_else(|| {
             self.0.is_given_up.store(true, Ordering::Relaxed);
             Err(given_up())

@@ -9,6 +9,7 @@ pub enum Status {
     Unsupported = 3,
     TooLarge = 4,
     Internal = 5,
+    Overloaded = 6,
 }
 
 #[derive(Clone, Debug)]

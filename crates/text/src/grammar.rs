@@ -8,7 +8,7 @@ use llguidance::{Matcher, ParserFactory};
 use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv, INVALID_TOKEN};
 
 use crate::error::{Result, Status, TextError};
-use crate::limits::{self, Limits};
+use crate::limits::{self, LeftBehind, Limits};
 use crate::tokenizer::Core;
 use crate::vocabulary::Decoding;
 
@@ -37,7 +37,10 @@ pub const COMPILE_LIMITS: Limits = Limits {
     time: Duration::from_secs(20),
     // llguidance follows references by recursion, 50 000 at most.
     stack_bytes: 512 << 20,
+    left_behind: &GIVEN_UP,
 };
+/// What clients send to be compiled or checked.
+pub static GIVEN_UP: LeftBehind = LeftBehind::new("schemas and grammars");
 
 struct Environment {
     core: Arc<Core>,

@@ -17,6 +17,7 @@ use serde_json::{json, Map, Value};
 use super::walk::{all_schemas, draft_of, Path, Target};
 use super::{parse_instance, parse_schema};
 use crate::error::{Result, TextError};
+use crate::grammar::GIVEN_UP;
 use crate::limits::{self, Limits};
 
 const STEP: &str = "x-onnxlocal-step";
@@ -25,8 +26,12 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 32 << 20;
 /// Between two steps there are a few small frames, and the crate compiles in between.
 const STACK_BYTES_USED_MAX: usize = 16 << 20;
-const LIMITS: Limits =
-    Limits { bytes: 512 << 20, time: Duration::from_secs(6), stack_bytes: STACK_BYTES };
+const LIMITS: Limits = Limits {
+    bytes: 512 << 20,
+    time: Duration::from_secs(6),
+    stack_bytes: STACK_BYTES,
+    left_behind: &GIVEN_UP,
+};
 const MESSAGE_BYTES_MAX: usize = 500;
 
 #[derive(Clone, Copy)]
