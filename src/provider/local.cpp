@@ -1,5 +1,6 @@
 #include "provider/local.h"
 
+#include <chrono>
 #include <filesystem>
 #include <utility>
 
@@ -275,11 +276,7 @@ ProviderStatus LocalProvider::status() const {
   }
   status.execution_provider = (*loaded)->execution_provider;
   status.warnings = (*loaded)->warnings;
-  status.queued = engine.queued;
-  status.running = engine.running;
-  status.slots = engine.slots;
-  status.kv_bytes_in_use = engine.kv_bytes_in_use;
-  status.prefix_cache_bytes = engine.prefix_cache_bytes;
+  add_engine(status, engine);
   return status;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -29,7 +30,7 @@ struct ModelInfo {
   bool structured_outputs = false;  ///< And to a schema.
 };
 
-/// How a provider is doing, for /health.
+/// How a provider is doing, for /health and /metrics. What it does not know is 0.
 struct ProviderStatus {
   enum class State { kLoading, kReady, kFailed };
   State state = State::kLoading;
@@ -38,6 +39,7 @@ struct ProviderStatus {
   std::vector<std::string> warnings;
   Error failure;  ///< Why, for kFailed.
   std::uint32_t queued = 0;
+  std::uint32_t queued_batch = 0;  ///< Of those, `Priority::kBatch`.
   std::uint32_t running = 0;
   std::uint32_t slots = 0;
   std::size_t kv_bytes_in_use = 0;

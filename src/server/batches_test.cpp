@@ -47,6 +47,18 @@ class BatchRoutes : public ServerTest {
     return std::string(parse(response.body).at("id").get_string());
   }
 
+  /// What /metrics says of them, in the end.
+  void wait_for_pending(int requests) {
+    const std::string wanted =
+        "_pending_batch_requests{model=\"\"} " + std::to_string(requests) + "\n";
+    const Deadline deadline = soon();
+    std::string text;
+    do {
+      text = ask("GET", "/metrics").body;
+    } while (text.find(wanted) == std::string::npos && !deadline.has_passed());
+    EXPECT_THAT(text, HasSubstr(wanted));
+  }
+
   json::value wait_until_ended(const std::string& id,
                                const std::vector<std::string>& headers = {}) {
     const Deadline deadline = soon();
@@ -172,10 +184,12 @@ TEST_F(BatchRoutes, WaitWhileTheModelIsNotThere) {
   provider->set_status(loading);
   const std::string id = create({request("one")});
   EXPECT_EQ(count(parse(ask("GET", "/v1/messages/batches/" + id).body), "processing"), 1U);
+  wait_for_pending(1);
   ProviderStatus ready;
   ready.state = ProviderStatus::State::kReady;
   provider->set_status(ready);
   EXPECT_EQ(count(wait_until_ended(id), "succeeded"), 1U);
+  wait_for_pending(0);
 }
 
 TEST_F(BatchRoutes, GiveUpWhatNeverFindsRoom) {

@@ -54,6 +54,7 @@ void append_status(std::string& text, const ProviderStatus& status, std::string_
   gauge("onnxlocal_ready", "1 where the model answers.",
         status.state == ProviderStatus::State::kReady ? 1 : 0);
   gauge("onnxlocal_queued_requests", "Generations that wait for a slot.", status.queued);
+  gauge("onnxlocal_queued_batch_requests", "Of those, batches'.", status.queued_batch);
   gauge("onnxlocal_running_requests", "Generations that run.", status.running);
   gauge("onnxlocal_slots", "Generations that can run at a time.", status.slots);
   gauge("onnxlocal_kv_bytes", "Keys and values of what runs.",
@@ -96,6 +97,11 @@ void Metrics::count_request(std::string_view method, std::string_view route, uns
                         method == "DELETE" || method == "OPTIONS";
   const std::scoped_lock lock(mutex_);
   ++requests_[{std::string(is_known ? method : "other"), std::string(route), status}];
+}
+
+void Metrics::set_pending_batch_requests(std::uint64_t count) {
+  const std::scoped_lock lock(mutex_);
+  pending_batch_requests_ = count;
 }
 
 void Metrics::count_end(std::string_view result) { ++generations_.by_result[std::string(result)]; }
@@ -187,11 +193,12 @@ std::string Metrics::to_text(const ProviderStatus& status) const {
   append_value(text, "process_start_time_seconds", "gauge", "When the server started (Unix time).",
                {}, std::chrono::floor<std::chrono::seconds>(started_.time_since_epoch()).count());
   append_status(text, status, model);
-  describe(text, "onnxlocal_prefix_cache_bytes", "gauge", "Size of the prefix cache.");
-  fmt::format_to(std::back_inserter(text),
-                 "onnxlocal_prefix_cache_bytes{{{},place=\"memory\"}} {}\n", model,
-                 status.prefix_cache_bytes);
+  append_engine(text, status, model);
+  append_prefix_cache(text, status, model);
   const std::scoped_lock lock(mutex_);
+  append_value(text, "onnxlocal_pending_batch_requests", "gauge",
+               "Requests of batches that have no result yet.", model,
+               static_cast<double>(pending_batch_requests_));
   describe(text, "onnxlocal_http_requests_total", "counter", "Requests, by route and status.");
   for (const auto& [labels, count] : requests_) {
     const auto& [method, route, code] = labels;

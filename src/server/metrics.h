@@ -44,6 +44,9 @@ class Metrics {
   /// A request was answered. `route` is a pattern of the table, or "other".
   void count_request(std::string_view method, std::string_view route, unsigned status);
 
+  /// Requests of batches that have no result yet.
+  void set_pending_batch_requests(std::uint64_t count);
+
   /// Follows one generation through its events; the time begins now.
   class Generation {
    public:
@@ -80,6 +83,7 @@ class Metrics {
   // Guarded by mutex_: method, route, status.
   std::map<std::tuple<std::string, std::string, unsigned>, std::uint64_t> requests_;
   GenerationCounts generations_;
+  std::uint64_t pending_batch_requests_ = 0;
   Histogram first_token_seconds_;
   Histogram between_tokens_seconds_;
   Histogram prefill_tokens_per_second_;

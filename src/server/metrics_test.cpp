@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+#include <sstream>
 #include <string>
+#include <string_view>
 
 #include "server/generation_headers.h"
 #include "server/test_server.h"
@@ -24,6 +27,13 @@ class MetricsText : public testing::Test {
 
   std::string text() const { return metrics->to_text(status); }
 
+  /// A line of ours, with `M` for the model's label.
+  static std::string of_model(std::string_view line) {
+    std::string whole(line);
+    whole.replace(whole.find("{M") + 1, 1, "model=\"onnx-local/tiny\"");
+    return "\nonnxlocal_" + whole + "\n";
+  }
+
   std::chrono::nanoseconds now = 1000s;
   std::shared_ptr<Metrics> metrics;
   ProviderStatus status;
@@ -37,7 +47,7 @@ TEST_F(MetricsText, SaysWhatTheModelIsDoing) {
   EXPECT_THAT(text(), HasSubstr("\nonnxlocal_ready{model=\"onnx-local/tiny\"} 1\n"));
   EXPECT_THAT(text(), HasSubstr("\nonnxlocal_queued_requests{model=\"onnx-local/tiny\"} 3\n"));
   EXPECT_THAT(text(), HasSubstr("\nonnxlocal_running_requests{model=\"onnx-local/tiny\"} 2\n"));
-  EXPECT_THAT(text(), HasSubstr("place=\"memory\"} 4096\n"));
+  EXPECT_THAT(text(), HasSubstr("_bytes{model=\"onnx-local/tiny\",place=\"memory\"} 4096\n"));
   EXPECT_THAT(text(), HasSubstr("\nprocess_start_time_seconds 1000000\n"));
   EXPECT_THAT(text(), HasSubstr("# TYPE onnxlocal_build_info gauge\n"));
 }

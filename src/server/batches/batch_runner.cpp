@@ -97,6 +97,7 @@ void BatchRunner::work(BatchStore& store) {
   while (more && *more) more = store.sweep();
   if (!more) LOG_ERROR("{}", describe(more.error()));
   start_more(store);
+  if (const auto count = store.pending_count()) metrics_->set_pending_batch_requests(*count);
 }
 
 bool BatchRunner::deliver(BatchStore& store, const Running& running) {
