@@ -39,7 +39,8 @@ struct PrefixPin {
 struct SequenceRequest {
   std::vector<TokenId> prompt;  ///< At least one token.
   SamplingOptions sampling;
-  std::uint32_t tokens_max = 0;  ///< At least 1; clamped to the room that the slot has left.
+  /// At least 1; clamped to the room that the slot has left. The last token needs none.
+  std::uint32_t tokens_max = 0;
   std::vector<std::string> stop_strings;
   std::vector<TokenId> stop_tokens;  ///< Besides the model's own end tokens.
   bool ignore_end_tokens = false;    ///< For benches: goes on to `tokens_max`.

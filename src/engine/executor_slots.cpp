@@ -14,9 +14,9 @@ std::uint64_t Executor::whole_blocks(std::uint64_t tokens) const {
   return (tokens + rule_.block_tokens - 1) / rule_.block_tokens * rule_.block_tokens;
 }
 
-/// Whole blocks that the sequence may come to.
+/// Whole blocks that the sequence may come to; its last token never enters the slot.
 std::uint64_t Executor::tokens_at_most(const Sequence& sequence) const {
-  return whole_blocks(std::uint64_t{sequence.prompt_tokens} + sequence.request.tokens_max);
+  return whole_blocks(std::uint64_t{sequence.prompt_tokens} + sequence.request.tokens_max - 1);
 }
 
 /// What running sequences may still take of a memory that all slots share.

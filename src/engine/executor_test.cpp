@@ -132,11 +132,11 @@ TEST(EngineLoop, AdmitsWhatTheSharedMemoryHasRoomFor) {
   EXPECT_EQ(engine.loop->status().running, 1U);
   engine.run_all();
   EXPECT_EQ(second.now().tokens, engine.decoder->expected_greedy(prompt_of(20, 50), 20));
-  EXPECT_EQ(engine.refused({.prompt = prompt_of(64), .tokens_max = 1}).code,
+  EXPECT_EQ(engine.refused({.prompt = prompt_of(65), .tokens_max = 1}).code,
             ErrorCode::kOverloaded);
   const auto clamped = engine.submit_greedy(prompt_of(60), 100);
   engine.run_all();
-  EXPECT_EQ(clamped.now().tokens.size(), 4U);
+  EXPECT_EQ(clamped.now().tokens.size(), 5U);
 }
 
 TEST(EngineLoop, EndsATurnAtAnEndTokenAndDoesNotShowIt) {
@@ -173,18 +173,27 @@ TEST(EngineLoop, ClampsToTheContextAndSaysSo) {
   Stepper engine({.slot_tokens_max = 32});
   const auto recorder = engine.submit_greedy(prompt_of(30), 32000);
   engine.run_all();
-  EXPECT_EQ(recorder.now().tokens.size(), 2U);
+  // The last one is not computed with.
+  EXPECT_EQ(recorder.now().tokens.size(), 3U);
   EXPECT_EQ(recorder.now().finished->reason, StopReason::kContextFull);
 }
 
 TEST(EngineLoop, RefusesWhatDoesNotFitTheContext) {
   Stepper engine({.slot_tokens_max = 32});
-  const Error error = engine.refused({.prompt = prompt_of(32), .tokens_max = 1});
+  const Error error = engine.refused({.prompt = prompt_of(33), .tokens_max = 1});
   EXPECT_EQ(error.code, ErrorCode::kPromptTooLong);
-  EXPECT_EQ(error.message, prompt_too_long(32, 31).message);
-  const auto fits = engine.submit_greedy(prompt_of(31), 5);
-  engine.run_all();
-  EXPECT_EQ(fits.now().tokens.size(), 1U);
+  EXPECT_EQ(error.message, prompt_too_long(33, 32).message);
+}
+
+TEST(EngineLoop, AnswersAPromptThatFillsTheContextWithOneToken) {
+  for (const auto mixing : {StepMixing::kRagged, StepMixing::kChunkOrSingles}) {
+    Stepper engine(
+        {.slots = 1, .slot_tokens_max = 32, .mixing = mixing, .block_tokens = 8, .pool_blocks = 4});
+    const auto fits = engine.submit_greedy(prompt_of(32), 5);
+    engine.run_all();
+    EXPECT_EQ(fits.now().tokens, engine.decoder->expected_greedy(prompt_of(32), 1));
+    EXPECT_EQ(fits.now().finished->reason, StopReason::kContextFull);
+  }
 }
 
 TEST(EngineLoop, RefusesWhatIsOutOfRangeByName) {
@@ -235,11 +244,11 @@ TEST(EngineLoop, HoldsTheByteBudgetAndTheOrderOfArrival) {
 
 TEST(EngineLoop, ClampsToTheByteBudgetAndRefusesWhatCanNeverFit) {
   Stepper engine({}, {.kv_bytes_max = 320});
-  EXPECT_EQ(engine.refused({.prompt = prompt_of(40), .tokens_max = 1}).code,
+  EXPECT_EQ(engine.refused({.prompt = prompt_of(41), .tokens_max = 1}).code,
             ErrorCode::kOverloaded);
   const auto recorder = engine.submit_greedy(prompt_of(38), 100);
   engine.run_all();
-  EXPECT_EQ(recorder.now().tokens.size(), 2U);
+  EXPECT_EQ(recorder.now().tokens.size(), 3U);
   EXPECT_EQ(recorder.now().finished->reason, StopReason::kContextFull);
 }
 

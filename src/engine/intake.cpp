@@ -50,9 +50,8 @@ Result<void> check_tokens(std::span<const TokenId> prompt, std::uint32_t vocabul
 Result<void> check_request(const SequenceRequest& request, const DecoderLimits& limits,
                            bool has_tokenizer) {
   const std::size_t prompt = request.prompt.size();
-  if (prompt + 1 > limits.slot_tokens_max) {
-    return std::unexpected(
-        prompt_too_long(prompt, std::max(limits.slot_tokens_max, 1U) - std::size_t{1}));
+  if (prompt > limits.slot_tokens_max) {
+    return std::unexpected(prompt_too_long(prompt, limits.slot_tokens_max));
   }
   TRY_VOID(check_tokens(request.prompt, limits.vocabulary_size));
   if (request.tokens_max == 0) {
@@ -70,17 +69,18 @@ Result<Clamped> clamp_request(const SequenceRequest& request, const DecoderLimit
   if (token_bytes > 0) {
     room_all = std::min<std::uint64_t>(room_all, options.kv_bytes_max / token_bytes);
   }
-  if (prompt + 1 > room_all) {
+  if (prompt > room_all) {
     return std::unexpected(overloaded(
         fmt::format("a prompt of {} tokens needs {} bytes of keys and values, the budget is {}",
-                    prompt, (prompt + 1) * token_bytes, room_all * token_bytes),
+                    prompt, prompt * token_bytes, room_all * token_bytes),
         "raise the key/value budget, or shorten the prompt"));
   }
-  const auto room = static_cast<std::uint32_t>(room_all - prompt);
+  // An answer's last token is not computed with: it needs no room.
+  const auto room = static_cast<std::uint32_t>(room_all - prompt) + 1;
   Clamped clamped;
   clamped.is_clamped = request.tokens_max > room;
   clamped.tokens_max = std::min(request.tokens_max, room);
-  clamped.kv_bytes = (prompt + clamped.tokens_max) * token_bytes;
+  clamped.kv_bytes = (prompt + clamped.tokens_max - 1) * token_bytes;
   return clamped;
 }
 

@@ -196,7 +196,7 @@ class Checks(Base):
             raise AssertionError("a prompt longer than the window was taken")
         except anthropic.BadRequestError as error:
             found = re.search(r"prompt is too long: (\d+) tokens > (\d+) maximum", str(error))
-            assert found and window - 1 <= int(found[2]) <= window < int(found[1]), error
+            assert found and int(found[2]) == window < int(found[1]), error
 
     def check_asynchronous_streams(self):
         import asyncio

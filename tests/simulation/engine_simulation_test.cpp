@@ -265,12 +265,12 @@ class Simulation {
     switch (error.code) {
       case ErrorCode::kInvalidRequest: EXPECT_TRUE(request.prompt.empty()); break;
       case ErrorCode::kPromptTooLong:
-        EXPECT_GE(request.prompt.size(), world_.decoder.slot_tokens_max);
+        EXPECT_GT(request.prompt.size(), world_.decoder.slot_tokens_max);
         break;
       case ErrorCode::kOverloaded: {
         const std::size_t pool =
             std::size_t{world_.decoder.pool_blocks} * world_.decoder.block_tokens;
-        if (pool > 0 && request.prompt.size() >= pool) break;
+        if (pool > 0 && request.prompt.size() > pool) break;
         std::size_t unfinished = 0;
         for (const Live& live : live_) {
           const bool is_of_kind = live.planned->request.priority == request.priority;
