@@ -15,6 +15,9 @@ namespace {
 /// After the disk had no room, so many blocks take the place of others before more is asked for.
 constexpr std::uint32_t kBlocksBetweenGrowth = 64;
 
+/// Pins that wait to be written, while the disk hangs; more are written at the end alone.
+constexpr std::size_t kNewPinsMax = 256;
+
 std::uint64_t system_seconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(now).count());
@@ -53,9 +56,10 @@ DiskCache::DiskCache(DiskPool pool, std::uint32_t block_tokens, std::size_t bloc
       options_(std::move(options)),
       on_news_(std::move(on_news)),
       pool_(std::move(pool)),
-      index_(block_tokens),
+      index_(block_tokens,
+             static_cast<std::size_t>(static_cast<double>(pool_.blocks_max()) * kPinnedShare)),
       random_(random_seed()) {
-  for (const DiskPlace place : index_.load(pool_.take_entries())) pool_.give_back(place);
+  for (const DiskPlace place : index_.load(pool_.take_entries(), now())) pool_.give_back(place);
   counts_.size_bytes = pool_.size_bytes();
   thread_ = std::thread([this] { run(); });
 }
@@ -97,6 +101,21 @@ void DiskCache::store(const DiskKey& scope, std::span<const TokenId> tokens,
       writes_.push_back({.id = parent, .bytes = std::move(bytes)});
       ++block;
     }
+  }
+  changed_.notify_all();
+}
+
+void DiskCache::pin(const DiskKey& scope, std::span<const TokenId> tokens,
+                    std::chrono::seconds ttl) {
+  if (ttl.count() <= 0) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (is_closing_) return;
+    const auto ids = index_.find(scope, tokens, now());
+    if (ids.empty()) return;
+    const auto seconds = static_cast<std::uint64_t>(ttl.count());
+    index_.pin(ids.back(), now() + std::min(seconds, DiskIndex::kPinSecondsMax));
+    if (new_pins_.size() < kNewPinsMax) new_pins_.push_back(ids.back());
   }
   changed_.notify_all();
 }
@@ -145,6 +164,7 @@ DiskCache::Counts DiskCache::counts() const {
   const std::scoped_lock lock(mutex_);
   Counts counts = counts_;
   counts.blocks = index_.stored_blocks();
+  counts.pinned_blocks = index_.pinned_blocks();
   return counts;
 }
 
@@ -153,7 +173,7 @@ bool DiskCache::can_read() const {
          restore_->ready.size() * block_bytes_ < options_.queue_bytes_max;
 }
 
-bool DiskCache::has_work() const { return can_read() || !writes_.empty(); }
+bool DiskCache::has_work() const { return can_read() || !writes_.empty() || !new_pins_.empty(); }
 
 void DiskCache::run() {
   std::unique_lock lock(mutex_);
@@ -163,8 +183,10 @@ void DiskCache::run() {
     // Somebody waits for what is read, nobody for what is written.
     if (can_read()) {
       read_next(lock);
-    } else {
+    } else if (!writes_.empty()) {
       write_next(lock);
+    } else {
+      write_next_pin(lock);
     }
     changed_.notify_all();
   }
@@ -247,8 +269,24 @@ void DiskCache::write_next(std::unique_lock<std::mutex>& lock) {
   if (place) pool_.give_back_last(*place);
 }
 
-/// An empty slot, a new segment's, or the one that was not used for longest.
+/// At once, not at the end alone: a process that is killed keeps its pins.
+void DiskCache::write_next_pin(std::unique_lock<std::mutex>& lock) {
+  const DiskIndex::Block* block = index_.get(new_pins_.front());
+  new_pins_.pop_front();
+  if (!block || !block->place) return;  // Evicted, or not written.
+  const DiskPlace place = *block->place;
+  const SegmentEntry entry = block->entry;
+  is_writing_ = true;
+  lock.unlock();
+  // Where this fails, the end writes it once more.
+  static_cast<void>(pool_.write_entry(place, entry));
+  lock.lock();
+  is_writing_ = false;
+}
+
+/// An empty slot, a new segment's, or the one that was not used for longest and is not pinned.
 std::optional<DiskPlace> DiskCache::place_for_block(std::unique_lock<std::mutex>& lock) {
+  index_.expire_pins(now());
   if (const auto place = pool_.take_free()) return place;
   if (blocks_until_growth_ > 0) {
     --blocks_until_growth_;
@@ -283,6 +321,7 @@ void DiskCache::close(Deadline deadline) {
     std::unique_lock lock(mutex_);
     is_closing_ = true;
     restore_.reset();
+    new_pins_.clear();  // Written below, with all that changed.
     changed_.notify_all();
     const auto is_done = [this] { return writes_.empty() && !is_writing_; };
     if (deadline.is_unreachable()) {
@@ -294,11 +333,11 @@ void DiskCache::close(Deadline deadline) {
     changed_.notify_all();
   }
   thread_.join();
-  write_uses(deadline);
+  write_touched(deadline);
 }
 
 /// What was used when, so that the next start evicts in the right order. The thread is gone.
-void DiskCache::write_uses(Deadline deadline) {
+void DiskCache::write_touched(Deadline deadline) {
   for (const auto& [place, entry] : index_.take_touched()) {
     if (deadline.has_passed() || !pool_.write_entry(place, entry)) return;
   }
@@ -306,9 +345,8 @@ void DiskCache::write_uses(Deadline deadline) {
 
 bool DiskCache::wait_until_idle(Deadline deadline) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_until(lock, deadline.at(), [this] {
-    return writes_.empty() && !is_writing_ && !is_reading_ && !can_read();
-  });
+  return changed_.wait_until(lock, deadline.at(),
+                             [this] { return !has_work() && !is_writing_ && !is_reading_; });
 }
 
 Result<void> DiskCache::check_invariants() const {

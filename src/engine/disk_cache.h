@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -32,6 +33,9 @@ namespace onnxlocal {
 /// agree is forgotten, with all behind it.
 class DiskCache {
  public:
+  /// Of the budget, as in memory.
+  static constexpr double kPinnedShare = PrefixCache::kMarkedShare;
+
   struct Options {
     DiskPool::Options pool;
     /// Blocks that wait to be written, or to be taken after they were read. One more is not kept.
@@ -55,6 +59,10 @@ class DiskCache {
   /// Queues those of a prefix's blocks that the disk has not, as far as the queue has room.
   void store(const DiskKey& scope, std::span<const TokenId> tokens, const BlockSource& source);
 
+  /// Protects as much of a prefix as there is for this long from now, at most an hour: what comes
+  /// later does not take its place. Written to the disk, so that a restart keeps it.
+  void pin(const DiskKey& scope, std::span<const TokenId> tokens, std::chrono::seconds ttl);
+
   /// Starts to read the blocks from `first_block` on, one prefix at a time; false where the disk
   /// still hangs on an earlier one, or has none of these. Ends an earlier one.
   bool begin_restore(const DiskKey& scope, std::span<const TokenId> tokens,
@@ -72,6 +80,7 @@ class DiskCache {
   struct Counts {
     std::uint64_t size_bytes = 0;  ///< Of the files.
     std::uint64_t blocks = 0;      ///< That could be read.
+    std::uint64_t pinned_blocks = 0;
     std::uint64_t written_blocks = 0;
     std::uint64_t read_blocks = 0;
     std::uint64_t refused_blocks = 0;  ///< The queue was full.
@@ -107,10 +116,11 @@ class DiskCache {
   bool can_read() const;
   void read_next(std::unique_lock<std::mutex>& lock);
   void write_next(std::unique_lock<std::mutex>& lock);
+  void write_next_pin(std::unique_lock<std::mutex>& lock);
   std::optional<DiskPlace> place_for_block(std::unique_lock<std::mutex>& lock);
   bool grow(std::unique_lock<std::mutex>& lock);
   void forget(std::uint64_t id);
-  void write_uses(Deadline deadline);
+  void write_touched(Deadline deadline);
   std::uint64_t now() const { return options_.now_seconds(); }
 
   // Constant after construction.
@@ -130,6 +140,7 @@ class DiskCache {
   DiskIndex index_;
   std::mt19937_64 random_;  ///< For ids: no two runs give the same.
   std::deque<Write> writes_;
+  std::deque<std::uint64_t> new_pins_;  ///< Blocks whose entries do not say it yet.
   std::optional<Restore> restore_;
   std::uint64_t restores_ = 0;  ///< Names the current one.
   bool is_reading_ = false;

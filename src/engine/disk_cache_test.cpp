@@ -231,6 +231,68 @@ TEST_F(DiskCacheTest, RemembersAcrossARestartWhatWasUsedLast) {
   EXPECT_EQ(stored({5, 5}), 1U);
 }
 
+TEST_F(DiskCacheTest, KeepsWhatIsPinnedFromWhatComesLater) {
+  const std::uint64_t bytes_max = 16 * 6000;
+  open(bytes_max);
+  store(kPrompt);
+  cache->pin(kScope, std::span(kPrompt).first(6), std::chrono::seconds(300));
+  EXPECT_EQ(cache->counts().pinned_blocks, 3U);
+  for (TokenId i = 100; i < 3000; ++i) store({i, i});
+  EXPECT_GT(cache->counts().evictions, 0U);
+  EXPECT_EQ(restored(kPrompt), 3U);
+}
+
+TEST_F(DiskCacheTest, ForgetsWhatWasPinnedOnceItsTimeIsOver) {
+  const std::uint64_t bytes_max = 16 * 6000;
+  open(bytes_max);
+  store(kPrompt);
+  cache->pin(kScope, kPrompt, std::chrono::seconds(300));
+  now += 301;
+  for (TokenId i = 100; i < 3000; ++i) store({i, i});
+  EXPECT_EQ(stored(kPrompt), 0U);
+  EXPECT_EQ(cache->counts().pinned_blocks, 0U);
+}
+
+TEST_F(DiskCacheTest, KeepsPinsAcrossARestart) {
+  const std::uint64_t bytes_max = 16 * 6000;
+  open(bytes_max);
+  store(kPrompt);
+  cache->pin(kScope, kPrompt, std::chrono::seconds(300));
+  close_well();
+  open(bytes_max);
+  EXPECT_EQ(cache->counts().pinned_blocks, 5U);
+  for (TokenId i = 100; i < 3000; ++i) store({i, i});
+  EXPECT_EQ(restored(kPrompt), 5U);
+}
+
+TEST_F(DiskCacheTest, WritesPinsWithoutWaitingForItsEnd) {
+  open();
+  store(kPrompt);
+  cache->pin(kScope, kPrompt, std::chrono::seconds(300));
+  ASSERT_TRUE(cache->wait_until_idle(soon()));
+  disk.is_full = true;  // Nothing is written at the end.
+  cache.reset();
+  disk.is_full = false;
+  open();
+  EXPECT_EQ(cache->counts().pinned_blocks, 5U);
+}
+
+TEST_F(DiskCacheTest, PinsNoMoreThanItsShare) {
+  const std::uint64_t bytes_max = 16 * 6000;
+  open(bytes_max);
+  for (TokenId i = 0; i < 2000; ++i) {
+    store({i, i});
+    cache->pin(kScope, Tokens{i, i}, std::chrono::seconds(300));
+  }
+  expect_sound();
+  const std::uint64_t pinned_bytes = cache->counts().pinned_blocks * kBlockBytes;
+  EXPECT_LE(static_cast<double>(pinned_bytes),
+            static_cast<double>(bytes_max) * DiskCache::kPinnedShare);
+  EXPECT_GT(pinned_bytes, 0U);
+  store({5000, 5000});
+  EXPECT_EQ(stored({5000, 5000}), 1U);
+}
+
 TEST_F(DiskCacheTest, ShrinksToASmallerBudget) {
   open(16 * 6000);
   for (TokenId i = 0; i < 1000; ++i) store({i, i});
@@ -423,7 +485,9 @@ TEST_F(DiskCacheTest, SurvivesAKillAtAnyMoment) {
       if (!opened) ::_exit(1);
       cache = *std::move(opened);
       for (TokenId i = 0; i < 100000; ++i) {
-        queue({i % 300, i % 7, i % 5, i % 3, i % 11, 1, 2, 3});
+        const Tokens tokens = {i % 300, i % 7, i % 5, i % 3, i % 11, 1, 2, 3};
+        queue(tokens);
+        if (i % 5 == 0) cache->pin(kScope, tokens, std::chrono::seconds(i));
         if (i == 20 && ::write(ready[1], "x", 1) != 1) ::_exit(1);
       }
       ::_exit(0);

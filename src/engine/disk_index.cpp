@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -25,9 +26,9 @@ DiskIndex::Block* DiskIndex::find_child(std::uint64_t parent, const DiskKey& sco
   return nullptr;
 }
 
-/// Only a stored block that nothing hangs on may be evicted.
+/// Only a stored block that nothing hangs on and nobody pinned may be evicted.
 void DiskIndex::update_evictable(const Block& block, bool may_be) {
-  if (may_be && block.place && block.children == 0) {
+  if (may_be && block.place && block.children == 0 && block.pins == 0) {
     evictable_.emplace(block.use, block.entry.id);
   } else {
     evictable_.erase(block.use);
@@ -49,9 +50,11 @@ DiskIndex::Block& DiskIndex::insert(SegmentEntry entry, std::optional<DiskPlace>
   return block;
 }
 
-std::vector<DiskPlace> DiskIndex::load(std::vector<std::pair<DiskPlace, SegmentEntry>> entries) {
+std::vector<DiskPlace> DiskIndex::load(std::vector<std::pair<DiskPlace, SegmentEntry>> entries,
+                                       std::uint64_t now) {
   CHECK(blocks_.empty());
   std::vector<DiskPlace> dropped;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> pins;  // Block, end.
   // By parent, and each parent's in the order of use; so that what is inserted later was used later
   // as far as their depth allows.
   std::unordered_multimap<std::uint64_t, std::size_t> by_parent;
@@ -73,6 +76,8 @@ std::vector<DiskPlace> DiskIndex::load(std::vector<std::pair<DiskPlace, SegmentE
       if (!fits) continue;
       is_taken[it->second] = true;
       parents.push_back(entry.id);
+      const std::uint64_t pinned_until = std::exchange(entry.pinned_until, 0);
+      if (pinned_until > now) pins.emplace_back(entry.id, pinned_until);
       insert(entry, place);
     }
   }
@@ -87,6 +92,7 @@ std::vector<DiskPlace> DiskIndex::load(std::vector<std::pair<DiskPlace, SegmentE
     block.use = ++clock_;
     update_evictable(block, true);
   }
+  for (const auto& [id, until] : pins) pin(id, now + std::min(until - now, kPinSecondsMax));
   return dropped;
 }
 
@@ -142,7 +148,8 @@ void DiskIndex::set_stored(std::uint64_t id, DiskPlace place, std::uint64_t chec
 }
 
 void DiskIndex::erase(std::uint64_t id) {
-  const Block& block = blocks_.at(id);
+  Block& block = blocks_.at(id);
+  unpin(block);
   update_evictable(block, false);
   const auto key = key_of(block.entry.parent, block.entry.scope, block.entry.tokens);
   const auto [begin, end] = children_.equal_range(key);
@@ -168,11 +175,17 @@ std::vector<DiskPlace> DiskIndex::remove(std::uint64_t id) {
       for (auto it = begin; it != end; ++it) doomed.push_back(it->second);
     }
   }
+  if (doomed.empty()) return {};
+  const std::uint64_t parent = blocks_.at(id).entry.parent;
+  std::uint64_t pinned_until = 0;
   std::vector<DiskPlace> places;
   for (auto it = doomed.rbegin(); it != doomed.rend(); ++it) {
-    if (const auto& place = blocks_.at(*it).place) places.push_back(*place);
+    const Block& block = blocks_.at(*it);
+    pinned_until = std::max(pinned_until, block.entry.pinned_until);
+    if (block.place) places.push_back(*block.place);
     erase(*it);
   }
+  if (pinned_until > 0 && parent != 0) pin(parent, pinned_until);
   return places;
 }
 
@@ -206,7 +219,7 @@ Result<void> DiskIndex::check_invariants() const {
     if (block.place && !places.insert(*block.place).second) {
       return broken("disk index: two blocks in one place");
     }
-    const bool may_go = block.place && block.children == 0;
+    const bool may_go = block.place && block.children == 0 && block.pins == 0;
     const auto listed = evictable_.find(block.use);
     if (may_go != (listed != evictable_.end() && listed->second == id)) {
       return broken("disk index: the list of evictable blocks is wrong");
@@ -223,7 +236,7 @@ Result<void> DiskIndex::check_invariants() const {
       children_.size() != blocks_.size()) {
     return broken("disk index: blocks are miscounted");
   }
-  return {};
+  return check_pins();
 }
 
 }  // namespace onnxlocal

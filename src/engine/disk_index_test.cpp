@@ -40,7 +40,8 @@ class DiskIndexTest : public ::testing::Test {
     return entries;
   }
 
-  DiskIndex index{2};
+  static constexpr std::size_t kPinnedMax = 20;
+  DiskIndex index{2, kPinnedMax};
   std::uint64_t next_id = 1;
   std::uint32_t next_slot = 0;
   std::uint64_t now = 100;
@@ -87,11 +88,11 @@ TEST_F(DiskIndexTest, LoadsWhatItHadInTheOrderOfUse) {
   now = 300;
   found({1, 2, 3, 4});
   DiskIndex loaded(2);
-  EXPECT_TRUE(loaded.load(entries_of(next_id)).empty());
+  EXPECT_TRUE(loaded.load(entries_of(next_id), now).empty());
   EXPECT_EQ(loaded.find(kScope, Tokens{1, 2, 3, 4}, 0).size(), 2U);
   expect_sound(loaded);
   DiskIndex again(2);
-  again.load(entries_of(next_id));
+  again.load(entries_of(next_id), now);
   EXPECT_EQ(again.weakest(), later);
 }
 
@@ -124,9 +125,91 @@ TEST_F(DiskIndexTest, DropsEntriesThatHangOnNothingOrContradictOthers) {
   }
   DiskIndex loaded(2);
   // Of two with one id, either may be the one.
-  EXPECT_GE(loaded.load(entries).size(), 5U);
+  EXPECT_GE(loaded.load(entries, now).size(), 5U);
   EXPECT_GE(loaded.stored_blocks(), 3U);
   expect_sound(loaded);
+}
+
+TEST_F(DiskIndexTest, EvictsNothingThatIsPinned) {
+  const auto pinned = store({1, 2, 3, 4});
+  index.pin(pinned, now + 10);
+  EXPECT_FALSE(index.weakest());
+  EXPECT_EQ(index.pinned_blocks(), 2U);
+  const auto behind = store({1, 2, 3, 4, 5, 6});
+  EXPECT_EQ(index.weakest(), behind);
+  index.remove(behind);
+  index.expire_pins(now + 9);
+  EXPECT_FALSE(index.weakest());
+  index.expire_pins(now + 10);
+  EXPECT_EQ(index.weakest(), pinned);
+  EXPECT_EQ(index.pinned_blocks(), 0U);
+}
+
+TEST_F(DiskIndexTest, PinsForLongerNeverForLess) {
+  const auto pinned = store({1, 2});
+  index.pin(pinned, now + 10);
+  index.pin(pinned, now + 5);
+  index.expire_pins(now + 7);
+  EXPECT_FALSE(index.weakest());
+  index.pin(pinned, now + 20);
+  index.expire_pins(now + 15);
+  EXPECT_FALSE(index.weakest());
+}
+
+TEST_F(DiskIndexTest, DropsThePinsThatEndFirstWhereTheyAreTooMuch) {
+  DiskIndex small(2, 3);
+  const auto add = [&](std::uint64_t parent, const Tokens& tokens) {
+    const auto id = small.add(parent, kScope, tokens, now, next_id++);
+    small.set_stored(id, {.slot = next_slot++}, 0);
+    return id;
+  };
+  const auto first = add(0, {1, 1});
+  const auto second = add(0, {2, 2});
+  small.pin(second, now + 10);
+  small.pin(first, now + 20);
+  const auto third = add(add(0, {3, 3}), {4, 4});
+  small.pin(third, now + 5);
+  EXPECT_EQ(small.pinned_blocks(), 3U);
+  EXPECT_EQ(small.weakest(), second);
+  expect_sound(small);
+}
+
+TEST_F(DiskIndexTest, PinsTheBeginningOfWhatIsTooLong) {
+  DiskIndex small(2, 2);
+  std::uint64_t id = 0;
+  for (TokenId i = 0; i < 4; ++i) {
+    id = small.add(id, kScope, Tokens{i, i}, now, next_id++);
+    small.set_stored(id, {.slot = next_slot++}, 0);
+  }
+  small.pin(id, now + 10);
+  EXPECT_EQ(small.pinned_blocks(), 2U);
+  while (const auto weakest = small.weakest()) small.remove(*weakest);
+  EXPECT_EQ(small.stored_blocks(), 2U);
+  expect_sound(small);
+}
+
+TEST_F(DiskIndexTest, KeepsAPinOnWhatIsLeftOfAPrefix) {
+  const auto begin = store({1, 2});
+  const auto damaged = store({1, 2, 3, 4});
+  index.pin(store({1, 2, 3, 4, 5, 6}), now + 10);
+  EXPECT_EQ(index.remove(damaged).size(), 2U);
+  EXPECT_EQ(index.pinned_blocks(), 1U);
+  EXPECT_EQ(index.get(begin)->entry.pinned_until, now + 10);
+}
+
+TEST_F(DiskIndexTest, LoadsPinsThatAreNotOver) {
+  index.pin(store({1, 2}), now + 10);
+  index.pin(store({3, 4}), now + 20);
+  DiskIndex loaded(2);
+  loaded.load(entries_of(next_id), now + 10);
+  EXPECT_EQ(loaded.pinned_blocks(), 1U);
+  expect_sound(loaded);
+  // Whatever clock wrote them.
+  DiskIndex earlier(2);
+  earlier.load(entries_of(next_id), 0);
+  EXPECT_EQ(earlier.pinned_blocks(), 2U);
+  earlier.expire_pins(DiskIndex::kPinSecondsMax);
+  EXPECT_EQ(earlier.pinned_blocks(), 0U);
 }
 
 TEST_F(DiskIndexTest, SaysOnceWhatWasUsed) {
@@ -150,6 +233,9 @@ TEST_F(DiskIndexTest, StaysSoundUnderRandomUse) {
       if (const auto id = index.weakest()) index.remove(*id);
     }
     if (random() % 50 == 0) index.remove(random() % next_id);
+    const auto ids = index.find(kScope, tokens, now);
+    if (!ids.empty() && random() % 4 == 0) index.pin(ids.back(), now + random() % 50);
+    index.expire_pins(++now);
     if (round % 20 == 0) expect_sound(index);
   }
 }

@@ -62,6 +62,8 @@ class DiskPool {
   Result<void> write_entry(DiskPlace place, const SegmentEntry& entry);
 
   std::uint64_t size_bytes() const;
+  /// Blocks that find room where all of the budget is this pool's.
+  std::uint64_t blocks_max() const { return options_.bytes_max / segment_bytes_ * shape_.slots; }
 
  private:
   DiskPool(std::filesystem::path folder, Options options, SegmentShape shape, FileLock lock);

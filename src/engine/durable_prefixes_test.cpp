@@ -128,6 +128,15 @@ TEST_F(DurablePrefixesTest, ComeBackAfterMemoryForgotThem) {
   EXPECT_GT(engine->status().disk_cached_tokens, 0U);
 }
 
+TEST_F(DurablePrefixesTest, StayPinnedAcrossARestart) {
+  const Tokens prompt = prompt_of(500);
+  start();
+  submit({.prompt = prompt, .pins = {{.tokens = 250, .ttl = std::chrono::minutes(5)}}}).wait();
+  EXPECT_EQ(engine->status().disk_cache_pinned_bytes, 31 * kBlockBytes);
+  start();
+  EXPECT_EQ(engine->status().disk_cache_pinned_bytes, 31 * kBlockBytes);
+}
+
 TEST_F(DurablePrefixesTest, AreNotSharedAcrossScopes) {
   start();
   run(prompt_of(100), "one");

@@ -119,7 +119,8 @@ struct EngineStatus {
   std::size_t prefix_cache_pinned_bytes = 0;  ///< Of those, pinned or an agent's last.
   std::uint64_t prefix_cache_evictions = 0;   ///< Blocks.
   std::uint64_t disk_cache_bytes = 0;
-  std::uint64_t disk_cache_evictions = 0;  ///< Blocks.
+  std::uint64_t disk_cache_pinned_bytes = 0;  ///< Of those, pinned.
+  std::uint64_t disk_cache_evictions = 0;     ///< Blocks.
   /// Tokens that were brought back from the disk; of `cached_tokens`, the others were in memory.
   std::uint64_t disk_cached_tokens = 0;
   std::uint64_t sequences_finished = 0;

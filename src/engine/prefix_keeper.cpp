@@ -80,8 +80,14 @@ void PrefixKeeper::offer_to_disk(Sequence& sequence) {
   if (!disk_ || kept <= sequence.offered_blocks) return;
   sequence.offered_blocks = kept;
   const auto tokens = std::span(sequence.tokens).first(std::size_t{kept} * rule_.block_tokens);
-  disk_->store(disk_key(sequence.request.cache_scope), tokens,
+  const DiskKey scope = disk_key(sequence.request.cache_scope);
+  disk_->store(scope, tokens,
                [&](std::uint32_t first) { return cache_.blocks_of(sequence.kept, first); });
+  for (const PrefixPin& pin : sequence.request.pins) {
+    const std::uint32_t blocks = pin.tokens / rule_.block_tokens;
+    if (blocks > kept) continue;
+    disk_->pin(scope, tokens.first(std::size_t{blocks} * rule_.block_tokens), pin.ttl);
+  }
 }
 
 std::string PrefixKeeper::scope_of(const Sequence& sequence) const {
@@ -244,6 +250,7 @@ void PrefixKeeper::add_to(EngineStatus& status) const {
   if (!disk_) return;
   const DiskCache::Counts counts = disk_->counts();
   status.disk_cache_bytes = counts.size_bytes;
+  status.disk_cache_pinned_bytes = counts.pinned_blocks * decoder_.layout().block_bytes;
   status.disk_cache_evictions = counts.evictions;
   status.disk_cached_tokens = restorer_->restored_blocks() * rule_.block_tokens;
 }

@@ -11,9 +11,9 @@ namespace onnxlocal {
 namespace {
 
 constexpr std::string_view kMagic = "ONLKVSG\n";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint64_t kHeaderBytes = 64;
-constexpr std::uint64_t kEntryHeadBytes = 56;
+constexpr std::uint64_t kEntryHeadBytes = 64;
 /// Blocks begin at a page, as file systems like it.
 constexpr std::uint64_t kAlignmentBytes = 4096;
 
@@ -185,6 +185,7 @@ std::vector<std::byte> encode_entry(const SegmentEntry& entry, std::uint32_t see
   body.put(entry.parent);
   body.put(entry.scope);
   body.put(entry.last_use);
+  body.put(entry.pinned_until);
   body.put(entry.checksum);
   for (const TokenId token : entry.tokens) body.put(static_cast<std::uint32_t>(token));
   const std::vector<std::byte> bytes = body.take();
@@ -204,6 +205,7 @@ std::optional<SegmentEntry> decode_entry(std::span<const std::byte> bytes, std::
   entry.parent = in.take<std::uint64_t>();
   entry.scope = in.take_key();
   entry.last_use = in.take<std::uint64_t>();
+  entry.pinned_until = in.take<std::uint64_t>();
   entry.checksum = in.take<std::uint64_t>();
   const std::size_t tokens = (bytes.size() - kEntryHeadBytes) / sizeof(TokenId);
   for (std::size_t i = 0; i < tokens; ++i) {

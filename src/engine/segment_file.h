@@ -33,8 +33,9 @@ struct SegmentEntry {
   std::uint64_t id = 0;      ///< Never 0; no two blocks of a pool share one.
   std::uint64_t parent = 0;  ///< The block before it; 0 for the first one of a prefix.
   DiskKey scope{};
-  std::uint64_t last_use = 0;  ///< Seconds since 1970.
-  std::uint64_t checksum = 0;  ///< XXH64 of the block's bytes.
+  std::uint64_t last_use = 0;      ///< Seconds since 1970.
+  std::uint64_t pinned_until = 0;  ///< The same; 0: not pinned.
+  std::uint64_t checksum = 0;      ///< XXH64 of the block's bytes.
   std::vector<TokenId> tokens;
   friend bool operator==(const SegmentEntry&, const SegmentEntry&) = default;
 };

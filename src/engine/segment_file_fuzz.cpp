@@ -18,8 +18,10 @@ using Entries = std::vector<std::pair<DiskPlace, SegmentEntry>>;
 
 /// Whatever entries say, what is taken of them fits together.
 void check_index(const Entries& entries, std::uint32_t block_tokens) {
-  DiskIndex index(block_tokens);
-  const std::size_t dropped = index.load(entries).size();
+  constexpr std::size_t kPinnedMax = 2;
+  constexpr std::uint64_t kNow = 1000;
+  DiskIndex index(block_tokens, kPinnedMax);
+  const std::size_t dropped = index.load(entries, kNow).size();
   CHECK(dropped + index.stored_blocks() == entries.size());
   CHECK(index.check_invariants().has_value());
   for (const auto& [place, entry] : entries) {

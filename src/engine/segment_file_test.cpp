@@ -10,11 +10,15 @@ namespace {
 constexpr SegmentShape kShape = {
     .pool = {std::byte{1}, std::byte{2}}, .block_tokens = 2, .block_bytes = 100, .slots = 3};
 
+constexpr std::size_t kTable = 64;  ///< Where it begins.
+constexpr std::size_t kEntry = 72;  ///< Its bytes.
+
 SegmentEntry entry_of(std::uint64_t id) {
   return {.id = id,
           .parent = id - 1,
           .scope = {std::byte{7}},
           .last_use = 1234,
+          .pinned_until = 5678,
           .checksum = 99,
           .tokens = {static_cast<TokenId>(id), -1}};
 }
@@ -61,8 +65,7 @@ TEST_F(SegmentFileTest, ForgetsAnEntryThatWasCleared) {
 }
 
 TEST_F(SegmentFileTest, CountsDamagedEntriesAsEmpty) {
-  constexpr std::size_t kTable = 64;
-  for (std::size_t i = 0; i < 64; ++i) {
+  for (std::size_t i = 0; i < kEntry; ++i) {
     bytes()[kTable + i] ^= std::byte{4};
     EXPECT_EQ(open()->read_entries()->size(), 1U) << i;
     bytes()[kTable + i] ^= std::byte{4};
@@ -71,7 +74,7 @@ TEST_F(SegmentFileTest, CountsDamagedEntriesAsEmpty) {
 }
 
 TEST_F(SegmentFileTest, CountsAnEntryInAnotherSlotAsEmpty) {
-  std::copy_n(bytes().begin() + 64, 64, bytes().begin() + 128);
+  std::copy_n(bytes().begin() + kTable, kEntry, bytes().begin() + kTable + kEntry);
   EXPECT_EQ(open()->read_entries()->size(), 2U);
 }
 
@@ -82,6 +85,13 @@ TEST_F(SegmentFileTest, RefusesADamagedHeader) {
     bytes()[i] ^= std::byte{4};
   }
   EXPECT_TRUE(open());
+}
+
+TEST_F(SegmentFileTest, RefusesAnotherVersion) {
+  bytes()[8] = std::byte{1};
+  const auto segment = open();
+  ASSERT_FALSE(segment);
+  EXPECT_EQ(segment.error().code, ErrorCode::kModelCorrupt);
 }
 
 TEST_F(SegmentFileTest, KnowsWhatATruncatedFileStillHas) {

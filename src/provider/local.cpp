@@ -43,11 +43,33 @@ std::shared_ptr<const Dialect> dialect_of(const LocalParts& parts) {
   return std::make_shared<const Dialect>(detect_dialect(source, has_token));
 }
 
-/// Compiling the least grammar also builds what all grammars of a tokenizer share.
-bool takes_grammars(const std::shared_ptr<const Tokenizer>& tokenizer) {
-  const auto grammar = Grammar::from_lark(*tokenizer, "start: \"a\"");
-  if (!grammar) LOG_WARNING("no grammar can hold this model: {}", describe(grammar.error()));
-  return grammar.has_value();
+/// Nearly all do: so it is said before it is known.
+bool seems_to_take_grammars(const ModelTongue& tongue) {
+  const auto status = tongue.takes_grammars.wait_for(std::chrono::seconds(0));
+  return status != std::future_status::ready || tongue.takes_grammars.get();
+}
+
+void add_engine(ProviderStatus& status, const EngineStatus& engine) {
+  status.queued = engine.queued;
+  status.queued_batch = engine.queued_batch;
+  status.running = engine.running;
+  status.slots = engine.slots;
+  status.kv_bytes_in_use = engine.kv_bytes_in_use;
+  status.prefix_cache_bytes = engine.prefix_cache_bytes;
+  status.prefix_cache_pinned_bytes = engine.prefix_cache_pinned_bytes;
+  status.prefix_cache_evictions = engine.prefix_cache_evictions;
+  status.disk_cache_bytes = engine.disk_cache_bytes;
+  status.disk_cache_pinned_bytes = engine.disk_cache_pinned_bytes;
+  status.disk_cache_evictions = engine.disk_cache_evictions;
+  status.disk_cached_tokens = engine.disk_cached_tokens;
+  status.prefill_tokens = engine.prefill_tokens;
+  status.prefill_seconds = engine.prefill_seconds;
+  status.decode_tokens = engine.decode_tokens;
+  status.decode_seconds = engine.decode_seconds;
+  status.draft_tokens = engine.draft_tokens;
+  status.accepted_tokens = engine.accepted_tokens;
+  status.masks_late = engine.masks_late;
+  status.preemptions = engine.preemptions;
 }
 
 }  // namespace

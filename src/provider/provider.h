@@ -44,6 +44,20 @@ struct ProviderStatus {
   std::uint32_t slots = 0;
   std::size_t kv_bytes_in_use = 0;
   std::size_t prefix_cache_bytes = 0;
+  std::size_t prefix_cache_pinned_bytes = 0;  ///< Of those, pinned or an agent's last.
+  std::uint64_t prefix_cache_evictions = 0;   ///< Blocks, since the start, as all below.
+  std::uint64_t disk_cache_bytes = 0;
+  std::uint64_t disk_cache_pinned_bytes = 0;
+  std::uint64_t disk_cache_evictions = 0;
+  std::uint64_t disk_cached_tokens = 0;  ///< Brought back from the disk.
+  std::uint64_t prefill_tokens = 0;      ///< Computed in prompts.
+  double prefill_seconds = 0;            ///< Of computing alone.
+  std::uint64_t decode_tokens = 0;       ///< Generated, but for each answer's first.
+  double decode_seconds = 0;
+  std::uint64_t draft_tokens = 0;     ///< Guessed and verified.
+  std::uint64_t accepted_tokens = 0;  ///< Of those, right.
+  std::uint64_t masks_late = 0;       ///< Came after the logits that they were for.
+  std::uint64_t preemptions = 0;      ///< Batch sequences that lost their slots to live ones.
 };
 
 /// A generation that was accepted. Destroying it cancels what still runs; cancelling twice, or

@@ -61,6 +61,59 @@ void append_status(std::string& text, const ProviderStatus& status, std::string_
         static_cast<double>(status.kv_bytes_in_use));
 }
 
+/// Only what the engine did, so that waiting is in none of it.
+void append_engine(std::string& text, const ProviderStatus& status, std::string_view model) {
+  const auto counter = [&](std::string_view name, std::string_view help, auto value) {
+    append_value(text, name, "counter", help, model, static_cast<double>(value));
+  };
+  counter("onnxlocal_prefill_tokens_total", "Prompt tokens that were computed.",
+          status.prefill_tokens);
+  counter("onnxlocal_prefill_seconds_total", "Time that computing prompts took.",
+          status.prefill_seconds);
+  counter("onnxlocal_decode_tokens_total", "Tokens generated, but for each answer's first.",
+          status.decode_tokens);
+  counter("onnxlocal_decode_seconds_total", "Time that generating them took.",
+          status.decode_seconds);
+  counter("onnxlocal_draft_tokens_total", "Tokens that were guessed and verified.",
+          status.draft_tokens);
+  counter("onnxlocal_accepted_tokens_total", "Guessed tokens that were right.",
+          status.accepted_tokens);
+  counter("onnxlocal_masks_late_total", "Masks that came after the logits they were for.",
+          status.masks_late);
+  counter("onnxlocal_preemptions_total", "Batch generations that lost their slots to live ones.",
+          status.preemptions);
+}
+
+struct CachePlaces {
+  double memory = 0;
+  double disk = 0;
+};
+
+void append_places(std::string& text, std::string_view name, std::string_view type,
+                   std::string_view help, std::string_view model, CachePlaces values) {
+  describe(text, name, type, help);
+  fmt::format_to(std::back_inserter(text),
+                 "{0}{{{1},place=\"memory\"}} {2}\n{0}{{{1},place=\"disk\"}} {3}\n", name, model,
+                 values.memory, values.disk);
+}
+
+void append_prefix_cache(std::string& text, const ProviderStatus& status, std::string_view model) {
+  append_places(text, "onnxlocal_prefix_cache_bytes", "gauge", "Size of the prefix cache.", model,
+                {.memory = static_cast<double>(status.prefix_cache_bytes),
+                 .disk = static_cast<double>(status.disk_cache_bytes)});
+  append_places(text, "onnxlocal_prefix_cache_pinned_bytes", "gauge",
+                "Of those, pinned; in memory an agent's last prefixes too.", model,
+                {.memory = static_cast<double>(status.prefix_cache_pinned_bytes),
+                 .disk = static_cast<double>(status.disk_cache_pinned_bytes)});
+  append_places(text, "onnxlocal_prefix_cache_evictions_total", "counter",
+                "Blocks that gave way to others.", model,
+                {.memory = static_cast<double>(status.prefix_cache_evictions),
+                 .disk = static_cast<double>(status.disk_cache_evictions)});
+  append_value(text, "onnxlocal_disk_cached_tokens_total", "counter",
+               "Tokens that the prefix cache brought back from the disk.", model,
+               static_cast<double>(status.disk_cached_tokens));
+}
+
 }  // namespace
 
 Histogram::Histogram(std::span<const double> bounds)

@@ -52,6 +52,66 @@ TEST_F(MetricsText, SaysWhatTheModelIsDoing) {
   EXPECT_THAT(text(), HasSubstr("# TYPE onnxlocal_build_info gauge\n"));
 }
 
+TEST_F(MetricsText, SaysWhatTheEngineDid) {
+  status.queued_batch = 2;
+  status.prefill_tokens = 5000;
+  status.prefill_seconds = 2.5;
+  status.decode_tokens = 300;
+  status.decode_seconds = 1.5;
+  status.draft_tokens = 40;
+  status.accepted_tokens = 30;
+  status.masks_late = 7;
+  status.preemptions = 4;
+  const std::string all = text();
+  for (const std::string_view line :
+       {"queued_batch_requests{M} 2", "prefill_tokens_total{M} 5000",
+        "prefill_seconds_total{M} 2.5", "decode_tokens_total{M} 300", "decode_seconds_total{M} 1.5",
+        "draft_tokens_total{M} 40", "accepted_tokens_total{M} 30", "masks_late_total{M} 7",
+        "preemptions_total{M} 4"}) {
+    EXPECT_THAT(all, HasSubstr(of_model(line)));
+  }
+  EXPECT_THAT(all, HasSubstr("# TYPE onnxlocal_prefill_seconds_total counter\n"));
+}
+
+TEST_F(MetricsText, TellsTheCacheInMemoryFromThatOnDisk) {
+  status.prefix_cache_evictions = 3;
+  status.prefix_cache_pinned_bytes = 1024;
+  status.disk_cache_bytes = 8192;
+  status.disk_cache_pinned_bytes = 2048;
+  status.disk_cache_evictions = 5;
+  status.disk_cached_tokens = 640;
+  const std::string all = text();
+  for (const std::string_view line :
+       {"prefix_cache_bytes{M,place=\"disk\"} 8192",
+        "prefix_cache_evictions_total{M,place=\"memory\"} 3",
+        "prefix_cache_evictions_total{M,place=\"disk\"} 5",
+        "prefix_cache_pinned_bytes{M,place=\"memory\"} 1024",
+        "prefix_cache_pinned_bytes{M,place=\"disk\"} 2048", "disk_cached_tokens_total{M} 640"}) {
+    EXPECT_THAT(all, HasSubstr(of_model(line)));
+  }
+}
+
+TEST_F(MetricsText, DescribesEachMetricOnce) {
+  metrics->count_request("POST", "/v1/messages", 200);
+  std::istringstream lines(text());
+  std::set<std::string> described;
+  std::set<std::string> used;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("# TYPE ")) {
+      const std::string name = line.substr(7, line.find(' ', 7) - 7);
+      EXPECT_TRUE(described.insert(name).second) << name;
+    } else if (!line.starts_with('#')) {
+      used.insert(line.substr(0, line.find_first_of("{ ")));
+    }
+  }
+  for (const std::string& name : used) {
+    const bool is_part =
+        name.ends_with("_bucket") || name.ends_with("_sum") || name.ends_with("_count");
+    const std::string whole = is_part ? name.substr(0, name.rfind('_')) : name;
+    EXPECT_TRUE(described.contains(whole)) << name;
+  }
+}
+
 TEST_F(MetricsText, CountsRequestsByRouteAndStatus) {
   metrics->count_request("POST", "/v1/messages", 200);
   metrics->count_request("POST", "/v1/messages", 200);
