@@ -112,6 +112,10 @@ void Executor::run(const StepPlan& plan) {
          .tokens = std::span(sequence.tokens).subspan(sequence.position, planned.tokens),
          .logits = wanted});
   }
+  const auto is_of_batch = [this](const PlannedStep& planned) {
+    return running_[planned.sequence]->request.priority == Priority::kBatch;
+  };
+  if (std::ranges::any_of(plan.steps, is_of_batch)) batch_served_ = options_.now();
   last_was_chunk_ = plan.has_chunk;
   chunks_run_ += plan.has_chunk ? 1 : 0;
   const auto logits = forward(steps, plan);

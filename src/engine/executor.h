@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -25,7 +26,8 @@ namespace onnxlocal {
 ///
 /// Invariants
 ///  - Live sequences are admitted before batch ones, each kind in the order it came; nobody
-///    overtakes the first that waits.
+///    overtakes the first that waits. Where batch sequences got nothing done for `kBatchPatience`,
+///    one of them counts as the first live one for its turn.
 ///  - Each running sequence owns one slot, which holds exactly `position` of its tokens.
 ///  - What a sequence gets does not depend on when its masks come, nor on preemption where the
 ///    decoder gives the same bits for a token alone and in a chunk (our own provider does).
@@ -74,6 +76,8 @@ class Executor {
   void admit();
   bool place_first();
   bool preempt_for(const Sequence& sequence);
+  Sequence* oldest_batch() const;
+  void update_turn();
   bool fits_without_batch(const Sequence& sequence) const;
   void preempt(std::unique_ptr<Sequence> sequence);
   void release_slot(Sequence& sequence);
@@ -116,6 +120,11 @@ class Executor {
   WaitingQueue waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  ///< In the order of admission.
   std::vector<std::unique_ptr<Sequence>> ended_;    ///< Their last event is still to be delivered.
+
+  Sequence* turn_ = nullptr;  ///< Whose turn it is, waiting or running.
+  /// When it ends; empty before its prompt is computed.
+  std::optional<std::chrono::steady_clock::time_point> turn_ends_;
+  std::chrono::steady_clock::time_point batch_served_;  ///< The last step with a batch sequence.
 
   bool last_was_chunk_ = false;
   std::uint64_t chunks_run_ = 0;

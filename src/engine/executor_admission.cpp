@@ -1,9 +1,11 @@
-// The executor's door: who gets a slot, and which batch sequence gives its own up for a live one.
+// The executor's door: who gets a slot, which batch sequence gives its own up for a live one, and
+// which may keep it for a while.
 #include <algorithm>
 #include <utility>
 #include <variant>
 
 #include "engine/executor.h"
+#include "engine/limits.h"
 
 namespace onnxlocal {
 
@@ -14,10 +16,40 @@ void Executor::enqueue(std::unique_ptr<Sequence> sequence) {
         std::make_unique<MaskStream>(std::move(sequence->request.constraint), mask_dispatch_);
   }
   keeper_.enqueue(*sequence);
+  if (sequence->is_batch() && !turn_ && !oldest_batch()) batch_served_ = options_.now();
   waiting_.push_back(std::move(sequence));
 }
 
+/// The first that runs, else the first that waits.
+Sequence* Executor::oldest_batch() const {
+  const auto running =
+      std::ranges::find_if(running_, [](const auto& sequence) { return sequence->is_batch(); });
+  return running == running_.end() ? waiting_.first_batch() : running->get();
+}
+
+void Executor::update_turn() {
+  if (turn_) {
+    if (!turn_->slot || turn_->is_prefilling()) return;
+    const auto now = options_.now();
+    if (!turn_ends_) turn_ends_ = now + kBatchTurn;
+    if (now < *turn_ends_) return;
+    turn_->has_turn = false;
+    turn_ = nullptr;
+    return;
+  }
+  Sequence* next = oldest_batch();
+  if (!next || options_.now() - batch_served_ < kBatchPatience) return;
+  turn_ = next;
+  turn_ends_.reset();
+  if (next->slot) {
+    next->has_turn = true;
+  } else {
+    waiting_.give_turn_to_first_batch();
+  }
+}
+
 void Executor::admit() {
+  update_turn();
   while (!waiting_.empty()) {
     if (!place_first() && !preempt_for(waiting_.front())) return;
   }
@@ -111,6 +143,7 @@ void Executor::remove_ended() {
 }
 
 void Executor::retire(std::unique_ptr<Sequence> sequence) {
+  if (turn_ == sequence.get()) turn_ = nullptr;
   if (const auto* failed = std::get_if<GenerationFailed>(&*sequence->end)) {
     const bool is_cancelled = failed->error.code == ErrorCode::kCancelled;
     ++(is_cancelled ? totals_.sequences_cancelled : totals_.sequences_failed);

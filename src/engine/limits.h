@@ -27,6 +27,12 @@ inline constexpr std::size_t kDiskQueueBytesMax = std::size_t{128} << 20;
 /// A shutdown waits so long for what is on its way to the disk.
 inline constexpr std::chrono::seconds kDiskFlushMax{2};
 
+/// Live load that never pauses leaves batches nothing: after so long without a step, one batch
+/// sequence gets a turn. It lasts until its prompt is computed, and so long after that: on one
+/// slot, a twelfth of the time besides its prompt.
+inline constexpr std::chrono::seconds kBatchPatience{60};
+inline constexpr std::chrono::seconds kBatchTurn{5};
+
 /// Tokens that the log shows on each side of a prompt's first difference.
 inline constexpr std::uint32_t kExplainedTokens = 24;
 

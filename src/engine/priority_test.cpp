@@ -1,4 +1,8 @@
 // Who goes first: live and batch sequences over the fake decoder, step by step.
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
 #include "engine_stepper.h"
 
 namespace onnxlocal {
@@ -186,6 +190,91 @@ TEST(Priority, ComputesLivePromptsBeforeBatchPrompts) {
     EXPECT_FALSE(batch.now().started);
     engine.run_all();
   }
+}
+
+/// One slot, a clock of the test's own, and a live sequence that waits at each moment.
+class BusyEngine {
+ public:
+  explicit BusyEngine(FakeDecoderOptions decoder = {.slots = 1, .block_tokens = 8})
+      : engine(std::move(decoder), {.now = [this] { return now; }}) {}
+
+  /// A second per step.
+  void step() {
+    if (engine.loop->status().queued == engine.loop->status().queued_batch) {
+      live.push_back(engine.submit_greedy({5, 6}, 4));
+    }
+    now += std::chrono::seconds(1);
+    ASSERT_TRUE(engine.step());
+  }
+  std::size_t live_finished() const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        live, [](const auto& one) { return one.now().finished.has_value(); }));
+  }
+
+  std::chrono::steady_clock::time_point now;
+  Stepper engine;
+  std::vector<EventRecorder> live;
+};
+
+TEST(Priority, GivesABatchSequenceATurnUnderLiveLoadThatNeverPauses) {
+  BusyEngine busy;
+  const auto batch = busy.engine.submit_batch(prompt_of(20), 30);
+  for (int i = 0; i < 59; ++i) busy.step();
+  EXPECT_FALSE(batch.now().started);
+  for (int i = 0; i < 20; ++i) busy.step();
+  EXPECT_TRUE(batch.now().started);
+  const auto tokens_of_one_turn = batch.now().tokens.size();
+  for (int i = 0; i < 40; ++i) busy.step();
+  EXPECT_EQ(batch.now().tokens.size(), tokens_of_one_turn);  // The turn was over.
+  while (!batch.now().finished) busy.step();
+  EXPECT_EQ(batch.now().tokens, busy.engine.decoder->expected_greedy(prompt_of(20), 30));
+  EXPECT_GT(busy.live_finished(), 2 * batch.now().tokens.size());
+}
+
+TEST(Priority, GivesTurnsToOneBatchSequenceAtATime) {
+  BusyEngine busy;
+  const auto first = busy.engine.submit_batch(prompt_of(20), 20);
+  const auto second = busy.engine.submit_batch(prompt_of(20, 60), 20);
+  while (!first.now().finished) {
+    busy.step();
+    ASSERT_FALSE(second.now().started);
+  }
+  while (!second.now().finished) busy.step();
+}
+
+TEST(Priority, LetsATurnComputeAPromptOfAnyLength) {
+  BusyEngine busy({.slots = 1, .chunk_tokens_max = 8, .block_tokens = 8});
+  const auto batch = busy.engine.submit_batch(prompt_of(200), 2);  // 25 steps, with a second each.
+  for (int i = 0; i < 95; ++i) busy.step();
+  EXPECT_TRUE(batch.now().finished);
+}
+
+TEST(Priority, GivesATurnToABatchPromptThatHasASlotAndIsNeverComputed) {
+  BusyEngine busy({.slots = 2, .chunk_tokens_max = 8, .mixing = StepMixing::kRagged});
+  const auto batch = busy.engine.submit_batch(prompt_of(64), 1);
+  std::vector<EventRecorder> live;
+  for (int i = 0; i < 100 && !batch.now().finished; ++i) {
+    // Always a live prompt that fills the step.
+    if (i % 8 == 0) live.push_back(busy.engine.submit_greedy(prompt_of(64, 80 + i), 1));
+    busy.now += std::chrono::seconds(1);
+    ASSERT_TRUE(busy.engine.step());
+    if (i == 50) {
+      EXPECT_FALSE(batch.now().started);
+    }
+  }
+  EXPECT_TRUE(batch.now().finished);
+  busy.engine.run_all();
+}
+
+TEST(Priority, EndsATurnWithItsSequence) {
+  BusyEngine busy;
+  busy.engine.submit_batch(prompt_of(20), 100);
+  const auto cancelled = busy.engine.last_id;
+  const auto next = busy.engine.submit_batch(prompt_of(20, 60), 2);
+  for (int i = 0; i < 66; ++i) busy.step();
+  busy.engine.loop->cancel(cancelled);
+  for (int i = 0; i < 70; ++i) busy.step();
+  EXPECT_TRUE(next.now().finished);
 }
 
 TEST(Priority, LeavesTheQueueForLiveRequestsToThem) {

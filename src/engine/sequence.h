@@ -54,6 +54,7 @@ struct Sequence {
   Sampler sampler;
   Output output;
 
+  bool has_turn = false;  ///< Of a batch, and counts as a live one for a while.
   std::optional<SlotId> slot;
   std::uint32_t position = 0;  ///< Tokens in the slot.
   std::vector<TokenId> draft;  ///< Guesses that the next step verifies.
@@ -74,7 +75,8 @@ struct Sequence {
   bool is_prefilling() const { return position < prefill_tokens; }
   bool is_restoring() const { return restore && !restore->is_over(); }
   bool waits_for_mask() const { return !held_logits.empty(); }
-  bool is_batch() const { return request.priority == Priority::kBatch; }
+  /// Gives way to live sequences.
+  bool is_batch() const { return request.priority == Priority::kBatch && !has_turn; }
   /// Whether the slot's tokens up to `end` still have to be counted in `usage`.
   bool is_unaccounted(std::uint32_t end) const {
     return !has_begun && end > accounted_tokens && end <= prompt_tokens;

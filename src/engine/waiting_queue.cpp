@@ -18,6 +18,13 @@ WaitingQueue::Owned WaitingQueue::pop_front() {
   return first;
 }
 
+void WaitingQueue::give_turn_to_first_batch() {
+  Owned first = std::move(batch_.front());
+  batch_.pop_front();
+  first->has_turn = true;
+  live_.push_front(std::move(first));
+}
+
 WaitingQueue::Owned WaitingQueue::remove(SequenceId id) {
   for (std::deque<Owned>* kind : {&live_, &batch_}) {
     const auto found =

@@ -9,8 +9,8 @@
 
 namespace onnxlocal {
 
-/// Sequences that wait for a slot: live ones before batch ones, each kind in the order it came.
-/// Engine thread only.
+/// Sequences that wait for a slot: live ones before batch ones, each kind in the order it came; and
+/// before all others a batch sequence that was given its turn. Engine thread only.
 class WaitingQueue {
  public:
   using Owned = std::unique_ptr<Sequence>;
@@ -21,6 +21,10 @@ class WaitingQueue {
   /// REQUIRES: not empty.
   Sequence& front() const { return *(live_.empty() ? batch_ : live_).front(); }
   Owned pop_front();
+  /// Null where none waits.
+  Sequence* first_batch() const { return batch_.empty() ? nullptr : batch_.front().get(); }
+  /// REQUIRES: a batch sequence waits.
+  void give_turn_to_first_batch();
   /// Takes a sequence out; null where it does not wait.
   Owned remove(SequenceId id);
   /// Takes all out, in their order.

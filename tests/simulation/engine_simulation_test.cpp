@@ -181,9 +181,11 @@ class Simulation {
   explicit Simulation(std::uint64_t seed) : dice_(~seed), world_(make_world(seed)) {
     auto decoder = std::make_unique<FakeDecoder>(world_.decoder);
     decoder_ = decoder.get();
+    world_.engine.now = [this] { return now_; };
     loop_ = std::make_unique<EngineLoop>(std::move(decoder), nullptr, world_.engine, drafter(),
                                          masks_.dispatch());
     has_faults_ = dice_.one_in(2);
+    seconds_per_step_ = dice_.between(0, 30);
     steps_per_mask_ = dice_.between(0, 6);
   }
 
@@ -234,6 +236,7 @@ class Simulation {
   }
 
   void run_step() {
+    now_ += std::chrono::seconds(seconds_per_step_);
     ran_ = loop_->run_one_step();
     check_step();
     // Where nothing else runs, a mask is what the engine waits for.
@@ -362,6 +365,8 @@ class Simulation {
   std::uint32_t steps_per_mask_ = 0;  ///< About; 0: they are there before the next step.
   FakeDecoder* decoder_ = nullptr;
   FakeDecoder* draft_decoder_ = nullptr;
+  std::chrono::steady_clock::time_point now_;
+  std::uint32_t seconds_per_step_ = 0;
   std::unique_ptr<EngineLoop> loop_;
   std::vector<Live> live_;
   std::uint32_t last_step_ = 60;
