@@ -21,9 +21,9 @@ class ResponseEncoder {
   /// an `error_reply`.
   virtual std::string encode(const GenerationEvent& event) = 0;
 
-  /// Streams: what can be said before the first event, for a prompt that takes long. Call it once,
-  /// first.
-  virtual std::string start_early(std::uint32_t prompt_tokens) = 0;
+  /// Streams: what can be said before the first event, for a prompt that takes long, with what is
+  /// known of its usage. Call it once, first.
+  virtual std::string start_early(const Usage& usage) = 0;
   /// Streams: bytes that break a silence and mean nothing.
   virtual std::string ping() = 0;
 

@@ -80,6 +80,10 @@ void Engine::cancel(SequenceId sequence) { loop_->steps.cancel(sequence); }
 
 EngineStatus Engine::status() const { return loop_->steps.status(); }
 
+std::optional<Usage> Engine::prompt_usage(SequenceId sequence) const {
+  return loop_->steps.prompt_usage(sequence);
+}
+
 const DecoderLimits& Engine::limits() const { return loop_->steps.limits(); }
 
 bool Engine::shut_down(Deadline deadline) {

@@ -165,6 +165,9 @@ class Engine {
   void cancel(SequenceId sequence);
 
   EngineStatus status() const;
+  /// While a prompt is being computed: what the cache gave of it so far, and what will be kept if
+  /// it finds room. Empty before its first step and after its Started.
+  std::optional<Usage> prompt_usage(SequenceId sequence) const;
   const DecoderLimits& limits() const;
 
   /// Refuses new work, waits for what runs until the deadline, cancels the rest, joins the thread.

@@ -21,6 +21,12 @@
 
 namespace onnxlocal {
 
+/// What is known of a prompt that is being computed; see `Engine::prompt_usage`.
+struct PromptUsage {
+  SequenceId sequence;
+  Usage usage;
+};
+
 /// Runs sequences on a decoder, one step at a time: no thread or channel of its own, and no clock
 /// that results depend on, so that a simulation can drive it. Engine thread only.
 ///
@@ -68,6 +74,7 @@ class Executor {
 
   /// Everything but what the intake counts.
   EngineStatus status() const;
+  std::vector<PromptUsage> prompt_usages() const;
   const DecoderLimits& limits() const { return decoder_->limits(); }
   /// The first invariant that does not hold.
   Result<void> check_invariants() const;

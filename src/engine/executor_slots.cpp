@@ -107,6 +107,15 @@ EngineStatus Executor::status() const {
   return status;
 }
 
+std::vector<PromptUsage> Executor::prompt_usages() const {
+  std::vector<PromptUsage> usages;
+  for (const auto& sequence : running_) {
+    if (sequence->has_begun || sequence->position == 0) continue;
+    usages.push_back({.sequence = sequence->id, .usage = keeper_.expected_usage(*sequence)});
+  }
+  return usages;
+}
+
 Result<void> Executor::check_invariants() const {
   const auto broken = [](std::string what) {
     return std::unexpected(internal_error(fmt::format("engine: {}", what)));

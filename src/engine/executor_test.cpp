@@ -265,6 +265,30 @@ TEST(EngineLoop, ReusesAPrefixThatWasComputedBefore) {
   EXPECT_EQ(engine.loop->status().cached_tokens, 24U);
 }
 
+TEST(EngineLoop, KnowsTheUsageOfAPromptBeforeItIsComputed) {
+  for (const auto mixing : {StepMixing::kRagged, StepMixing::kChunkOrSingles}) {
+    Stepper engine({.chunk_tokens_max = 16, .mixing = mixing, .block_tokens = 8});
+    engine.submit_greedy(prompt_of(20), 1);
+    engine.run_all();
+    const auto recorder = engine.submit_greedy(prompt_of(60), 2);
+    EXPECT_FALSE(engine.loop->prompt_usage(engine.last_id));
+    engine.step();
+    const auto known = engine.loop->prompt_usage(engine.last_id);
+    EXPECT_EQ(known,
+              (Usage{.input_tokens = 4, .cache_read_tokens = 16, .cache_creation_tokens = 40}));
+    engine.run_all();
+    EXPECT_EQ(recorder.now().started, known);
+    EXPECT_FALSE(engine.loop->prompt_usage(engine.last_id));
+  }
+}
+
+TEST(EngineLoop, ExpectsToKeepNothingOfAPromptWithoutTheCache) {
+  Stepper engine({.chunk_tokens_max = 16, .block_tokens = 8});
+  engine.submit({.prompt = prompt_of(60), .tokens_max = 1, .use_prefix_cache = false});
+  engine.step();
+  EXPECT_EQ(engine.loop->prompt_usage(engine.last_id), (Usage{.input_tokens = 60}));
+}
+
 TEST(EngineLoop, CountsTheBlockOfAPromptsLastTokenAsInput) {
   Stepper engine({.block_tokens = 8});
   const auto recorder = engine.submit_greedy(prompt_of(32), 1);

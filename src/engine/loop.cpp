@@ -1,5 +1,6 @@
 #include "engine/loop.h"
 
+#include <algorithm>
 #include <limits>
 #include <random>
 #include <utility>
@@ -122,6 +123,13 @@ EngineStatus EngineLoop::status() const {
   return status_;
 }
 
+std::optional<Usage> EngineLoop::prompt_usage(SequenceId sequence) const {
+  const std::scoped_lock lock(status_mutex_);
+  const auto found = std::ranges::find(prompts_, sequence, &PromptUsage::sequence);
+  if (found == prompts_.end()) return std::nullopt;
+  return found->usage;
+}
+
 void EngineLoop::begin_shut_down(Deadline deadline) {
   is_accepting_ = false;
   static_cast<void>(messages_.push(ShutDown{.deadline = deadline}));
@@ -161,6 +169,7 @@ void EngineLoop::publish_and_deliver() {
   {
     const std::scoped_lock lock(status_mutex_);
     status_ = executor_.status();
+    prompts_ = executor_.prompt_usages();
   }
   executor_.deliver_ends();
 }

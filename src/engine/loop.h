@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <variant>
+#include <vector>
 
 #include "base/channel.h"
 #include "base/deadline.h"
@@ -38,6 +39,7 @@ class EngineLoop {
   Result<SequenceId> submit(SequenceRequest request, EventSink sink);
   void cancel(SequenceId sequence);
   EngineStatus status() const;
+  std::optional<Usage> prompt_usage(SequenceId sequence) const;
   const DecoderLimits& limits() const { return limits_; }
   /// Refuses new work from now on; `run` returns once nothing runs, or the deadline passed.
   void begin_shut_down(Deadline deadline);
@@ -88,6 +90,7 @@ class EngineLoop {
   // Guarded by status_mutex_.
   mutable std::mutex status_mutex_;
   EngineStatus status_;
+  std::vector<PromptUsage> prompts_;
 
   // Any thread.
   Channel<EngineMessage> messages_;

@@ -184,6 +184,20 @@ void PrefixKeeper::pin(Sequence& sequence) {
   sequence.pinned_blocks = std::max(sequence.pinned_blocks, kept);
 }
 
+Usage PrefixKeeper::expected_usage(const Sequence& sequence) const {
+  const std::uint32_t size = rule_.block_tokens;
+  const std::uint32_t kept = sequence.kept.blocks();
+  Usage usage = sequence.usage;
+  // As `keep` does it: behind blocks that found no room nothing is kept, nor the last token's
+  // block.
+  const bool keeps = sequence.kept.is_open() && (kept + 1) * size > sequence.position;
+  const std::uint32_t blocks = (sequence.prompt_tokens - 1) / size;
+  if (keeps && blocks > kept) usage.cache_creation_tokens += (blocks - kept) * size;
+  usage.input_tokens =
+      sequence.prompt_tokens - usage.cache_read_tokens - usage.cache_creation_tokens;
+  return usage;
+}
+
 CacheReport PrefixKeeper::report(const Sequence& sequence) {
   const std::string& scope = sequence.request.cache_scope;
   const auto prompt = std::span(sequence.tokens).first(sequence.prompt_tokens);

@@ -46,6 +46,8 @@ class PrefixKeeper {
   void take(Sequence& sequence);
   /// Puts the slot's whole blocks behind what is kept already into the cache.
   void keep(Sequence& sequence);
+  /// The usage of a prompt that is not computed yet, if all that can be kept finds room.
+  Usage expected_usage(const Sequence& sequence) const;
   /// The prompt is computed: what the cache did for it. Logs it, and remembers the prompt.
   CacheReport report(const Sequence& sequence);
   /// The sequence is about to lose its slot.

@@ -224,7 +224,8 @@ Result<ActiveGeneration> LocalProvider::generate(const GenerationRequest& reques
   }
   parts.sink = std::move(sink);
   TRY(auto run, ReplyRun::start(std::move(parts)));
-  return ActiveGeneration([loaded, run = std::move(run)] { run->cancel(); });
+  return ActiveGeneration([loaded, run] { run->cancel(); },
+                          [loaded, run] { return run->prompt_usage(); });
 }
 
 /// What continues a raw prompt is text, whatever it looks like.
@@ -240,7 +241,8 @@ Result<ActiveGeneration> LocalProvider::continue_raw(const Handle& loaded,
   sequence.priority = request.priority;
   sequence.agent = request.agent;
   TRY(const SequenceId id, loaded->engine->submit(std::move(sequence), std::move(sink)));
-  return ActiveGeneration([loaded, id] { loaded->engine->cancel(id); });
+  return ActiveGeneration([loaded, id] { loaded->engine->cancel(id); },
+                          [loaded, id] { return loaded->engine->prompt_usage(id); });
 }
 
 Result<ActiveGeneration> LocalProvider::generate_from_tokens(SequenceRequest request,

@@ -64,25 +64,38 @@ struct ProviderStatus {
 /// after the end, does nothing.
 class ActiveGeneration {
  public:
+  using PromptUsage = std::function<std::optional<Usage>()>;
   ActiveGeneration() = default;
-  explicit ActiveGeneration(std::move_only_function<void()> cancel) : cancel_(std::move(cancel)) {}
+  explicit ActiveGeneration(std::move_only_function<void()> cancel,
+                            PromptUsage prompt_usage = nullptr)
+      : cancel_(std::move(cancel)), prompt_usage_(std::move(prompt_usage)) {}
   ~ActiveGeneration() { cancel(); }
   ActiveGeneration(ActiveGeneration&& other) noexcept
-      : cancel_(std::exchange(other.cancel_, nullptr)) {}
+      : cancel_(std::exchange(other.cancel_, nullptr)),
+        prompt_usage_(std::exchange(other.prompt_usage_, nullptr)) {}
   ActiveGeneration& operator=(ActiveGeneration&& other) noexcept {
     if (this != &other) {
       cancel();
       cancel_ = std::exchange(other.cancel_, nullptr);
+      prompt_usage_ = std::exchange(other.prompt_usage_, nullptr);
     }
     return *this;
   }
 
+  /// While the prompt is being computed: what the cache gave of it, and what is expected of the
+  /// rest. Empty before and after, and where the provider cannot tell.
+  std::optional<Usage> prompt_usage() const {
+    return prompt_usage_ ? prompt_usage_() : std::nullopt;
+  }
+
   void cancel() {
+    prompt_usage_ = nullptr;
     if (auto cancel = std::exchange(cancel_, nullptr)) cancel();
   }
 
  private:
   std::move_only_function<void()> cancel_;
+  PromptUsage prompt_usage_;
 };
 
 /// Maps requests to events; knows no HTTP. Any thread may call any method.

@@ -73,6 +73,11 @@ void ReplyRun::cancel() {
   if (running_) parts_.engine->cancel(*running_);
 }
 
+std::optional<Usage> ReplyRun::prompt_usage() {
+  const std::scoped_lock lock(mutex_);
+  return running_ ? parts_.engine->prompt_usage(*running_) : std::nullopt;
+}
+
 void ReplyRun::take(std::uint32_t attempt, GenerationEvent event) {
   if (attempt != attempt_ || is_over_) return;
   if (auto* started = std::get_if<GenerationStarted>(&event)) {

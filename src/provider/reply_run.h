@@ -22,8 +22,9 @@ namespace onnxlocal {
 /// validated where the grammar could not hold their schema, remembered when it went well.
 ///
 /// A call whose input fails is generated once more from where its input began, as a sequence of its
-/// own; until it passes, or failed twice, nothing of it is shown. `cancel` may be called on any
-/// thread, all else runs on the engine's. The engine outlives what runs on its thread.
+/// own; until it passes, or failed twice, nothing of it is shown. `cancel` and `prompt_usage` may
+/// be called on any thread, all else runs on the engine's. The engine outlives what runs on its
+/// thread.
 class ReplyRun : public std::enable_shared_from_this<ReplyRun> {
  public:
   struct Parts {
@@ -40,6 +41,8 @@ class ReplyRun : public std::enable_shared_from_this<ReplyRun> {
   explicit ReplyRun(Parts parts);
 
   void cancel();
+  /// See `Engine::prompt_usage`.
+  std::optional<Usage> prompt_usage();
 
  private:
   /// Where a call's input began.

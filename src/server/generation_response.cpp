@@ -130,12 +130,14 @@ asio::awaitable<void> pump(Exchange& exchange, ResponseEncoder& encoder, StreamR
   static_cast<void>(co_await stream.flush());
 }
 
-asio::awaitable<std::uint32_t> count_prompt(Exchange& exchange, PendingGeneration& generation) {
-  if (!generation.count_prompt) co_return 0;
+/// What is known by now: before its first step, the length of the prompt alone.
+asio::awaitable<Usage> prompt_usage(Exchange& exchange, PendingGeneration& generation) {
+  if (!generation.count_prompt) co_return Usage{};
+  if (const auto known = generation.active.prompt_usage()) co_return *known;
   auto counted = co_await run_on_worker<Result<std::uint32_t>>(exchange.workers, exchange.wakeup,
                                                                std::move(generation.count_prompt));
   // No count is no reason to fail: the end of the stream has the true one.
-  co_return counted ? counted->value_or(0) : 0;
+  co_return Usage{.input_tokens = counted ? counted->value_or(0) : 0};
 }
 
 asio::awaitable<void> send_stream(Exchange& exchange, PendingGeneration& generation) {
@@ -155,10 +157,10 @@ asio::awaitable<void> send_stream(Exchange& exchange, PendingGeneration& generat
   }
   if (!events.empty()) add_headers_of(events.front(), exchange.headers);
   StreamResponse stream(exchange, encoder);
-  std::uint32_t prompt_tokens = 0;
-  if (events.empty()) prompt_tokens = co_await count_prompt(exchange, generation);
+  Usage usage;
+  if (events.empty()) usage = co_await prompt_usage(exchange, generation);
   stream.begin();
-  if (events.empty()) stream.add(encoder.start_early(prompt_tokens));
+  if (events.empty()) stream.add(encoder.start_early(usage));
   co_await pump(exchange, encoder, stream, std::move(events));
 }
 

@@ -58,6 +58,18 @@ TEST_F(Streaming, StartsBeforeTheFirstTokenWhereThatTakesLong) {
             std::string::npos);
 }
 
+TEST_F(Streaming, StartsEarlyWithWhatTheCacheGave) {
+  limits.early_headers = 20ms;
+  provider->set_prompt_usage(
+      Usage{.input_tokens = 2, .cache_read_tokens = 90, .cache_creation_tokens = 8});
+  begin();
+  const std::string early = client->read_until("event: ping");
+  EXPECT_THAT(early, HasSubstr(R"("usage":{"input_tokens":2)"));
+  EXPECT_THAT(early, HasSubstr(R"("cache_read_input_tokens":90)"));
+  EXPECT_THAT(early, HasSubstr(R"("cache_creation_input_tokens":8)"));
+  running->emit(GenerationFailed{cancelled()});
+}
+
 TEST_F(Streaming, PingsThroughSilence) {
   limits.early_headers = 20ms;
   limits.ping = 20ms;

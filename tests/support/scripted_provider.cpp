@@ -60,6 +60,11 @@ void ScriptedProvider::set_status(ProviderStatus status) {
   status_ = std::move(status);
 }
 
+void ScriptedProvider::set_prompt_usage(std::optional<Usage> usage) {
+  const std::scoped_lock lock(mutex_);
+  prompt_usage_ = usage;
+}
+
 std::shared_ptr<ScriptedProvider::Running> ScriptedProvider::wait_for(std::size_t index,
                                                                       Deadline deadline) {
   std::unique_lock lock(mutex_);
@@ -71,16 +76,18 @@ Result<ActiveGeneration> ScriptedProvider::generate(const GenerationRequest& req
                                                     EventSink sink) {
   std::vector<GenerationEvent> script;
   std::shared_ptr<Running> running;
+  std::optional<Usage> usage;
   {
     const std::scoped_lock lock(mutex_);
     if (refusal_) return std::unexpected(*refusal_);
     script = script_;
+    usage = prompt_usage_;
     running = std::make_shared<Running>(request, std::move(sink));
     generations_.push_back(running);
   }
   changed_.notify_all();
   for (GenerationEvent& event : script) running->emit(std::move(event));
-  return ActiveGeneration([running] { running->cancel(); });
+  return ActiveGeneration([running] { running->cancel(); }, [usage] { return usage; });
 }
 
 Result<std::uint32_t> ScriptedProvider::count_tokens(const GenerationRequest& request) {

@@ -46,6 +46,8 @@ class ScriptedProvider : public Provider {
   /// Every later `generate` and `count_tokens` fails with it.
   void refuse_with(std::optional<Error> error);
   void set_status(ProviderStatus status);
+  /// What every later generation says of its prompt while nothing has come.
+  void set_prompt_usage(std::optional<Usage> usage);
 
   /// The generation of this number (from 0), once it is there; null at the deadline.
   std::shared_ptr<Running> wait_for(std::size_t index, Deadline deadline);
@@ -65,6 +67,7 @@ class ScriptedProvider : public Provider {
   std::vector<GenerationEvent> script_;  // These are guarded by mutex_.
   std::optional<Error> refusal_;
   ProviderStatus status_;
+  std::optional<Usage> prompt_usage_;
   std::vector<std::shared_ptr<Running>> generations_;
 };
 

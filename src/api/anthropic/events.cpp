@@ -108,10 +108,6 @@ std::string StreamEncoder::start(const Usage& usage) {
          ping();
 }
 
-std::string StreamEncoder::start_early(std::uint32_t prompt_tokens) {
-  return start({.input_tokens = prompt_tokens});
-}
-
 std::string StreamEncoder::encode(const GenerationEvent& event) {
   if (const auto* started = std::get_if<GenerationStarted>(&event)) return start(started->usage);
   if (const auto* failed = std::get_if<GenerationFailed>(&event)) {

@@ -27,9 +27,9 @@ class StreamEncoder {
   explicit StreamEncoder(MessageIdentity identity)
       : identity_(std::move(identity)), blocks_(identity_.style) {}
 
-  /// `message_start` ahead of the first event, for a prompt that takes long: all of the prompt
-  /// counts as input until `message_delta` tells what came from the cache.
-  std::string start_early(std::uint32_t prompt_tokens);
+  /// `message_start` ahead of the first event, for a prompt that takes long; `message_delta` has
+  /// the final usage.
+  std::string start_early(const Usage& usage) { return start(usage); }
 
   /// The bytes for one event; empty where nothing is to be sent (thinking that is not shown).
   std::string encode(const GenerationEvent& event);

@@ -97,8 +97,10 @@ TEST(StreamEncoder, EndsWithReasonAndTotals) {
 
 TEST(StreamEncoder, DoesNotStartTwiceAfterAnEarlyStart) {
   StreamEncoder stream = encoder();
-  const auto events = take_apart(stream.start_early(12));
-  EXPECT_EQ(events.at(0).data.at("message").at("usage").at("input_tokens"), 12);
+  const auto events = take_apart(stream.start_early({.input_tokens = 4, .cache_read_tokens = 8}));
+  const json::value& usage = events.at(0).data.at("message").at("usage");
+  EXPECT_EQ(usage.at("input_tokens"), 4);
+  EXPECT_EQ(usage.at("cache_read_input_tokens"), 8);
   EXPECT_EQ(stream.encode(GenerationStarted{kPrompt}), "");
 }
 

@@ -14,9 +14,7 @@ class Stream final : public ResponseEncoder {
 
   bool is_stream() const override { return true; }
   std::string encode(const GenerationEvent& event) override { return encoder_.encode(event); }
-  std::string start_early(std::uint32_t prompt_tokens) override {
-    return encoder_.start_early(prompt_tokens);
-  }
+  std::string start_early(const Usage& usage) override { return encoder_.start_early(usage); }
   std::string ping() override { return StreamEncoder::ping(); }
   ErrorReply error_reply(const Error& error) const override {
     return onnxlocal::error_reply(WireFormat::kAnthropic, error, request_id_);
@@ -40,7 +38,7 @@ class Body final : public ResponseEncoder {
     builder_.add(event);
     return {};
   }
-  std::string start_early(std::uint32_t) override { return {}; }
+  std::string start_early(const Usage&) override { return {}; }
   std::string ping() override { return {}; }
   ErrorReply error_reply(const Error& error) const override {
     return onnxlocal::error_reply(WireFormat::kAnthropic, error, request_id_);

@@ -15,7 +15,7 @@ class ChatStream final : public ReplyEncoder {
  public:
   using ReplyEncoder::ReplyEncoder;
 
-  std::string start_early(std::uint32_t) override { return start(); }
+  std::string start_early(const Usage&) override { return start(); }
   std::string encode(const GenerationEvent& event) override {
     return std::visit([this](const auto& alternative) { return encode_one(alternative); }, event);
   }
@@ -102,7 +102,7 @@ class ChatBody final : public ReplyEncoder {
  public:
   using ReplyEncoder::ReplyEncoder;
 
-  std::string start_early(std::uint32_t) override { return {}; }
+  std::string start_early(const Usage&) override { return {}; }
   std::string encode(const GenerationEvent& event) override {
     if (const auto* finished = std::get_if<GenerationFinished>(&event)) return finish(*finished);
     if (const auto* delta = std::get_if<GenerationDelta>(&event)) {

@@ -129,7 +129,7 @@ TEST(ChatStream, StartsOnce) {
   ReplyOptions options;
   options.is_stream = true;
   const auto encoder = make_chat_encoder(options);
-  EXPECT_EQ(data_of(encoder->start_early(5)).size(), 1U);
+  EXPECT_EQ(data_of(encoder->start_early({})).size(), 1U);
   EXPECT_EQ(encoder->encode(GenerationStarted{}), "");
 }
 

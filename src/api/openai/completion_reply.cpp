@@ -25,7 +25,7 @@ class Completion final : public ReplyEncoder {
   Completion(ReplyOptions options, std::string echo)
       : ReplyEncoder(std::move(options)), text_(std::move(echo)) {}
 
-  std::string start_early(std::uint32_t) override { return start(); }
+  std::string start_early(const Usage&) override { return start(); }
 
   std::string encode(const GenerationEvent& event) override {
     if (const auto* finished = std::get_if<GenerationFinished>(&event)) return finish(*finished);

@@ -74,7 +74,7 @@ class Response final : public ReplyEncoder {
   Response(ReplyOptions options, json::object echo, ResponseSink finished)
       : ReplyEncoder(std::move(options)), echo_(std::move(echo)), finished_(std::move(finished)) {}
 
-  std::string start_early(std::uint32_t) override { return start(); }
+  std::string start_early(const Usage&) override { return start(); }
 
   std::string encode(const GenerationEvent& event) override {
     std::string bytes =
