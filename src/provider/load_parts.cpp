@@ -13,18 +13,21 @@
 
 #include "base/log.h"
 #include "runtime/model_session.h"
+#include "text/grammar.h"
 
 namespace onnxlocal {
 namespace {
 
 struct Texts {
   std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_future<bool> takes_grammars;
   std::shared_ptr<const ChatTemplate> chat_template;
 };
 
 Result<Texts> load_texts(const ModelFolder& folder) {
   Texts texts;
   TRY(texts.tokenizer, Tokenizer::load(folder.tokenizer_file()));
+  texts.takes_grammars = find_out_grammars(texts.tokenizer);
   TRY(const ChatTemplateSource source, read_chat_template(folder.path));
   if (source.source.empty()) return texts;
   ChatTemplateOptions options;
@@ -43,6 +46,14 @@ std::chrono::sys_seconds changed_at(const std::filesystem::path& file) {
 
 }  // namespace
 
+std::shared_future<bool> find_out_grammars(std::shared_ptr<const Tokenizer> tokenizer) {
+  return std::async(std::launch::async, [tokenizer = std::move(tokenizer)] {
+    const auto grammar = Grammar::from_lark(*tokenizer, "start: \"a\"");
+    if (!grammar) LOG_WARNING("no grammar can hold this model: {}", describe(grammar.error()));
+    return grammar.has_value();
+  });
+}
+
 Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& runtime,
                               const ProgressSink& progress, const std::stop_token& stop) {
   Result<Texts> texts;
@@ -58,6 +69,7 @@ Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& r
                     .draft_decoder = nullptr,
                     .tokenizer = std::move(texts->tokenizer),
                     .chat_template = std::move(texts->chat_template),
+                    .takes_grammars = std::move(texts->takes_grammars),
                     .bos_token = folder.config.bos_token,
                     .sampling = folder.config.sampling,
                     .created_at = changed_at(folder.model_file()),

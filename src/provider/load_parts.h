@@ -1,5 +1,7 @@
 #pragma once
 
+#include <future>
+#include <memory>
 #include <stop_token>
 
 #include "base/progress.h"
@@ -11,8 +13,13 @@
 
 namespace onnxlocal {
 
+/// Finds out on a thread of its own whether llguidance can use a tokenizer. That makes the tables
+/// that all of its grammars share, which takes half a second.
+std::shared_future<bool> find_out_grammars(std::shared_ptr<const Tokenizer> tokenizer);
+
 /// Loads a model folder's parts: the session on this thread, tokenizer and chat template on another
-/// beside it. Errors: model_corrupt, not_found, unsupported, unavailable, cancelled.
+/// beside it; grammars' tables may still be on their way afterwards. Errors: model_corrupt,
+/// not_found, unsupported, unavailable, cancelled.
 Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& runtime,
                               const ProgressSink& progress, const std::stop_token& stop);
 

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,7 +14,6 @@
 #include "provider/reply_plan.h"
 #include "provider/reply_run.h"
 #include "provider/warm_up.h"
-#include "text/grammar.h"
 
 namespace onnxlocal {
 namespace {
@@ -142,11 +142,12 @@ Result<LocalProvider::Handle> LocalProvider::start(LocalParts parts, EngineOptio
     return std::unexpected(invalid_request("a model needs a decoder and a tokenizer"));
   }
   const DecoderLimits limits = parts.decoder->limits();
+  if (!parts.takes_grammars.valid()) parts.takes_grammars = find_out_grammars(parts.tokenizer);
   auto loaded = std::make_shared<Loaded>();
   loaded->tongue = {.tokenizer = parts.tokenizer,
                     .dialect = dialect_of(parts),
                     .end_tokens = engine.end_tokens,
-                    .takes_grammars = takes_grammars(parts.tokenizer)};
+                    .takes_grammars = parts.takes_grammars};
   loaded->prompts = std::make_shared<const PromptBuilder>(
       parts.tokenizer, PromptBuilder::Options{.chat_template = std::move(parts.chat_template),
                                               .dialect = loaded->tongue.dialect,
@@ -162,8 +163,6 @@ Result<LocalProvider::Handle> LocalProvider::start(LocalParts parts, EngineOptio
   info.context_tokens = limits.slot_tokens_max;
   info.tokens_max = limits.slot_tokens_max - 1;
   info.can_think = loaded->tongue.dialect->can_think;
-  info.calls_tools = loaded->tongue.takes_grammars;
-  info.structured_outputs = loaded->tongue.takes_grammars;
   loaded->sampling = parts.sampling;
   loaded->execution_provider = std::move(parts.execution_provider);
   loaded->warnings = std::move(parts.warnings);
@@ -276,7 +275,10 @@ Result<DecoderLimits> LocalProvider::limits() const {
 
 std::vector<ModelInfo> LocalProvider::models() const {
   const auto loaded = handle();
-  return {loaded ? (*loaded)->info : info_while_loading_};
+  if (!loaded) return {info_while_loading_};
+  ModelInfo info = (*loaded)->info;
+  info.calls_tools = info.structured_outputs = seems_to_take_grammars((*loaded)->tongue);
+  return {std::move(info)};
 }
 
 ProviderStatus LocalProvider::status() const {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,6 +32,8 @@ struct LocalParts {
   std::unique_ptr<Decoder> draft_decoder;  ///< For `Speculation::kDraftModel`, else null.
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  ///< Null: "role: text", see PromptBuilder.
+  /// Whether llguidance can use the tokenizer, where somebody finds it out already.
+  std::shared_future<bool> takes_grammars;
   std::optional<TokenId> bos_token;  ///< Begins a prompt where there is no chat template.
   SamplingDefaults sampling;
   std::chrono::sys_seconds created_at{};

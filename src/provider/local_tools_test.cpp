@@ -2,6 +2,7 @@
 // is scripted, grammars are real.
 #include <atomic>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,7 +59,8 @@ Script saying(std::string reply) {
 }
 
 struct Model {
-  explicit Model(Script script, std::string_view chat_template = kTurns) {
+  explicit Model(Script script, std::string_view chat_template = kTurns,
+                 std::shared_future<bool> takes_grammars = {}) {
     FakeDecoderOptions options;
     options.vocabulary_size = 259;
     options.slot_tokens_max = 4000;
@@ -79,6 +81,7 @@ struct Model {
     parts.decoder = std::make_unique<FakeDecoder>(std::move(options));
     parts.tokenizer = *Tokenizer::load(ONNXLOCAL_TEST_DATA "/byte_tokenizer.json");
     parts.chat_template = *ChatTemplate::compile(chat_template, {});
+    parts.takes_grammars = std::move(takes_grammars);
     EngineOptions engine;
     engine.end_tokens = {kImEnd};
     provider = *LocalProvider::from_parts(std::move(parts), std::move(engine));
@@ -336,6 +339,19 @@ TEST(LocalThinking, EndsThinkingWhenTheBudgetIsSpent) {
   const Recorded reply = model.answer(request);
   EXPECT_EQ(reply.thinking, std::string(20, 'm'));
   EXPECT_EQ(reply.text, "Yes.");
+}
+
+TEST(LocalTools, AreAllThatWaitsForGrammarsTables) {
+  std::promise<bool> tables;
+  const Model model(saying("Hello"), kTurns, tables.get_future().share());
+  EXPECT_EQ(model.answer(ask({})).text, "Hello");
+  tables.set_value(false);
+  EXPECT_EQ(model.answer(ask()).text, "Hello");
+  GenerationRequest forced = ask();
+  forced.tool_choice.mode = ToolChoice::Mode::kAny;
+  const auto refused = model.provider->generate(forced, [](GenerationEvent) { ADD_FAILURE(); });
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
 }
 
 TEST(LocalThinking, ThinksAndCallsUnderAGrammar) {

@@ -23,11 +23,11 @@ struct ModelInfo {
   std::string id;  ///< "onnx-local/NAME".
   std::string display_name;
   std::chrono::sys_seconds created_at;
-  std::uint32_t context_tokens = 0;
-  std::uint32_t tokens_max = 0;     ///< Most output tokens.
-  bool can_think = false;           ///< Others take requests to think, and simply answer.
-  bool calls_tools = false;         ///< Its replies can be held to calls.
-  bool structured_outputs = false;  ///< And to a schema.
+  std::uint32_t context_tokens = 0;  ///< Most prompt tokens: one of an answer fits behind them.
+  std::uint32_t tokens_max = 0;      ///< Most output tokens.
+  bool can_think = false;            ///< Others take requests to think, and simply answer.
+  bool calls_tools = false;          ///< Its replies can be held to calls.
+  bool structured_outputs = false;   ///< And to a schema.
 };
 
 /// How a provider is doing, for /health and /metrics. What it does not know is 0.

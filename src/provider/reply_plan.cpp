@@ -83,6 +83,10 @@ Result<std::shared_ptr<const Grammar>> compile(const ModelTongue& tongue, ReplyR
   };
   const std::string text = grammar_text(*tongue.dialect, rules, special);
   if (text.empty()) return nullptr;
+  if (!tongue.takes_grammars.get()) {
+    if (!is_strict) return nullptr;
+    return std::unexpected(unsupported("this model's tokenizer cannot be held to a grammar"));
+  }
   auto grammar = grammars.from_lark(tongue.tokenizer, text);
   const bool was_refused = !grammar && grammar.error().code == ErrorCode::kOverloaded;
   if (grammar || is_strict || was_refused) return grammar;
@@ -144,10 +148,6 @@ Result<ReplyPlan> plan_reply(const GenerationRequest& request, const ModelTongue
   rules.tool_choice = request.tool_choice;
   rules.output_format = request.output_format;
   TRY(rules.tools, tools_for_grammar(request, caches.schemas, plan.checked_schemas));
-  if (!tongue.takes_grammars) {
-    if (!is_strict) return plan;
-    return std::unexpected(unsupported("this model's tokenizer cannot be held to a grammar"));
-  }
   TRY(plan.grammar, compile(tongue, std::move(rules), is_strict, caches.grammars));
   if (plan.grammar) plan.stop_tokens = other_end_tokens(*tongue.tokenizer);
   return plan;

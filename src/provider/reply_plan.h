@@ -1,5 +1,6 @@
 #pragma once
 
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,7 +25,9 @@ struct ModelTongue {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const Dialect> dialect;
   std::vector<TokenId> end_tokens;
-  bool takes_grammars = false;  ///< Its tokenizer is of a kind that llguidance can use.
+  /// Its tokenizer is of a kind that llguidance can use. Soon known; only what is to be held to a
+  /// grammar waits for it.
+  std::shared_future<bool> takes_grammars;
 };
 
 /// How one request's reply is held to what was asked, and read.
