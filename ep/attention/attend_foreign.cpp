@@ -11,16 +11,20 @@ class ForeignTiles {
  public:
   ForeignTiles(const AttentionKernels& kernels, const AttentionShape& shape,
                std::span<const ForeignSequence> sequences)
-      : kernels_(kernels), sequences_(sequences), head_dim_(shape.head_dim) {}
+      : kernels_(kernels),
+        append_(kernels.over(shape.kv_type).append),
+        sequences_(sequences),
+        tile_bytes_(tile_bytes(shape)),
+        head_dim_(shape.head_dim) {}
 
-  std::size_t pack_bytes() const { return kSplitPages * tile_bytes() + 2 * widened_bytes(); }
+  std::size_t pack_bytes() const { return kSplitPages * tile_bytes_ + 2 * widened_bytes(); }
   void find(const RowBlock& block, std::uint32_t split, PageRange pages, SplitTiles& tiles,
             std::byte* pack) const {
     const ForeignSequence& sequence = sequences_[block.sequence];
     const std::uint32_t end = block.range.past + block.range.rows;
-    auto* const widened = reinterpret_cast<float*>(pack + kSplitPages * tile_bytes());
+    auto* const widened = reinterpret_cast<float*>(pack + kSplitPages * tile_bytes_);
     for (std::uint32_t page = pages.first; page < pages.last; ++page) {
-      std::byte* const tile = pack + page * tile_bytes();
+      std::byte* const tile = pack + page * tile_bytes_;
       tiles[page] = tile;
       const std::uint32_t first = split * kSplitTokens + page * kPageTokens;
       pack_page(sequence.cache, block.kv_head,
@@ -37,9 +41,6 @@ class ForeignTiles {
     std::uint32_t first = 0;
     std::uint32_t last = 0;
   };
-  std::size_t tile_bytes() const {
-    return std::size_t{kPageTokens} * head_dim_ * 2 * sizeof(std::uint16_t);
-  }
   std::size_t widened_bytes() const { return kPageTokens * head_dim_ * sizeof(float); }
 
   /// Bytes from the cache's start to a token's row of a head.
@@ -78,7 +79,7 @@ class ForeignTiles {
         task.values = values;
         task.key_stride = task.value_stride = head_dim_;
       }
-      kernels_.append(task);
+      append_(task);
       tokens.first += count;
     }
   }
@@ -96,7 +97,9 @@ class ForeignTiles {
   }
 
   const AttentionKernels& kernels_;
+  void (*append_)(const AppendTask& task);
   std::span<const ForeignSequence> sequences_;
+  std::size_t tile_bytes_;
   std::uint32_t head_dim_;
 };
 

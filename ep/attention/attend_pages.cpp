@@ -6,10 +6,6 @@ namespace onnxlocal::ep {
 
 namespace {
 
-std::size_t tile_bytes(const AttentionShape& shape) {
-  return std::size_t{kPageTokens} * shape.head_dim * 2 * sizeof(std::uint16_t);
-}
-
 class PagedTiles {
  public:
   PagedTiles(const AttentionShape& shape, const PagedCache& cache,
@@ -61,7 +57,7 @@ PageRows page_rows(std::span<const SequenceRows> sequences, std::size_t index) {
 }
 
 struct Appending {
-  const AttentionKernels& kernels;
+  const CacheKernels& kernels;
   const AttentionShape& shape;
   const PagedCache& cache;
   ConstRows k;
@@ -89,6 +85,12 @@ struct Appending {
 
 }  // namespace
 
+std::optional<KvType> kv_type_of_bits(std::int64_t bits) {
+  if (bits == 16) return KvType::kBf16;
+  if (bits == 8) return KvType::kInt8;
+  return std::nullopt;
+}
+
 std::size_t layer_page_bytes(const AttentionShape& shape) {
   return shape.kv_heads * tile_bytes(shape);
 }
@@ -96,7 +98,8 @@ std::size_t layer_page_bytes(const AttentionShape& shape) {
 void append_to_pages(const AttentionKernels& kernels, Parallel& parallel,
                      const AttentionShape& shape, const PagedCache& cache,
                      std::span<const SequenceRows> sequences, ConstRows k, ConstRows v) {
-  const Appending appending{.kernels = kernels, .shape = shape, .cache = cache, .k = k, .v = v};
+  const Appending appending{
+      .kernels = kernels.over(shape.kv_type), .shape = shape, .cache = cache, .k = k, .v = v};
   std::size_t pages = 0;
   std::size_t rows = 0;
   for (const SequenceRows& sequence : sequences) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,13 @@
 
 namespace onnxlocal::ep {
 
+/// How pages hold keys and values. Int8: each token's key and value of a head are 8-bit numbers
+/// with a scale of their own, so that they depend on no other token.
+enum class KvType : std::uint8_t { kBf16, kInt8 };
+
+/// 16: bf16, 8: int8.
+std::optional<KvType> kv_type_of_bits(std::int64_t bits);
+
 /// One layer's attention. Head sizes are multiples of 16 up to 256.
 struct AttentionShape {
   std::uint32_t heads = 0;
@@ -19,6 +27,7 @@ struct AttentionShape {
   float scale = 1;           ///< Above 0.
   float softcap = 0;         ///< 0: none.
   std::uint32_t window = 0;  ///< Keys each row sees, itself included; 0: all before it.
+  KvType kv_type = KvType::kBf16;
 };
 
 /// Tokens of a page. A page is the unit of sharing: it belongs to one run of token positions
@@ -28,9 +37,11 @@ inline constexpr std::uint32_t kPageTokens = 32;
 /// that the result does not depend on chunks, threads or the batch.
 inline constexpr std::uint32_t kSplitTokens = 256;
 
-/// Packed keys and values of one layer in a page, bf16: for each key/value head
-///   K [2 groups of 16 keys][head_dim / 2][16 keys][2], then V [16 key pairs][head_dim][2]
-/// so that one 64-byte line is 16 keys x 2 dimensions, or 16 dimensions x 2 keys.
+/// Packed keys and values of one layer in a page: for each key/value head
+///   bf16: K [2 groups of 16 keys][head_dim / 2][16 keys][2], then V [16 key pairs][head_dim][2]
+///   int8: scales of keys f32 [32], scales of values f32 [32], then
+///         K [2 groups of 16 keys][head_dim / 4][16 keys][4], then V [8 key quads][head_dim][4]
+/// so that one 64-byte line is 16 keys x 2 (4) dimensions, or 16 dimensions x 2 (4) keys.
 std::size_t layer_page_bytes(const AttentionShape& shape);
 
 /// All pages of a cache, of which a layer sees its part: layer_offset inside each page.

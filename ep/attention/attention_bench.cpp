@@ -1,4 +1,4 @@
-// One layer's attention: ep_attention_bench [threads] [instruction set] [deepest]. Caches of
+// One layer's attention: ep_attention_bench [threads] [instruction set] [deepest] [int8]. Caches of
 // several layers are gone through in turn, as a model does, so that decoding reads them from
 // memory.
 #include <algorithm>
@@ -91,7 +91,7 @@ struct Bench {
     double products = 0;
     for (std::uint32_t row = 0; row < rows; ++row) products += depth + row + 1;
     products *= 2.0 * static_cast<double>(q_width);
-    const double bytes = 4.0 * tokens * static_cast<double>(width);
+    const double bytes = static_cast<double>(layer_page_bytes(shape)) / kPageTokens * tokens;
     std::printf(
         "%s rows %4u depth %6u: %8.4f ms per layer (best %8.4f), %6.1f GMAC/s, %5.1f GB/s\n",
         model.name, rows, depth, seconds * 1e3, best * 1e3, products / best * 1e-9,
@@ -122,7 +122,8 @@ int main(int argc, char** argv) {
                           {.name = "B",
                            .shape = {.heads = 14, .kv_heads = 2, .head_dim = 64, .scale = 0.125F},
                            .layers = 24}};
-  for (const Model& model : models) {
+  for (Model model : models) {
+    if (argc > 4) model.shape.kv_type = KvType::kInt8;
     for (const std::uint32_t rows : {1U, 512U}) {
       for (const std::uint32_t depth : {0U, 512U, 4096U, 16384U}) {
         if (depth <= deepest) bench.measure(model, depth, rows);

@@ -1,7 +1,7 @@
 // The input gives heads, a window, a cap, and one sequence of bounded queries, keys and values.
 // Every set that this machine has must be within its rounding of double precision over numbers
-// rounded to bf16; and within a set the bits are the same in one piece, in two, and over a cache of
-// another layout.
+// rounded to bf16; and within a set, with pages of bf16 and of int8, the bits are the same in one
+// piece, in two, and over a cache of another layout.
 
 #include <algorithm>
 #include <cmath>
@@ -183,13 +183,18 @@ void check(const Numbers& out, const Checked& head) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace onnxlocal::ep;
   FuzzInput input(data, size);
-  const Case one(input);
+  Case one(input);
   const std::vector<Checked> heads = checked_heads(one);
-  for (const InstructionSet set : available_instruction_sets()) {
-    const Numbers whole = over_pages(set, one, {one.tokens});
-    for (const Checked& head : heads) check(whole, head);
-    expect(same_bits(whole, over_pages(set, one, {one.cut, one.tokens})));
-    expect(same_bits(whole, over_floats(set, one)));
+  for (const KvType type : {KvType::kBf16, KvType::kInt8}) {
+    one.shape.kv_type = type;
+    for (const InstructionSet set : available_instruction_sets()) {
+      const Numbers whole = over_pages(set, one, {one.tokens});
+      for (const Checked& head : heads) {
+        if (type == KvType::kBf16) check(whole, head);
+      }
+      expect(same_bits(whole, over_pages(set, one, {one.cut, one.tokens})));
+      expect(same_bits(whole, over_floats(set, one)));
+    }
   }
   return 0;
 }

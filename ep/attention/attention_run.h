@@ -40,6 +40,7 @@ class AttentionRun {
       : op_(operands),
         source_(source),
         plan_(plan),
+        over_(operands.kernels.over(operands.shape.kv_type)),
         group_(operands.shape.heads / operands.shape.kv_heads) {}
 
   void run() {
@@ -59,7 +60,7 @@ class AttentionRun {
  private:
   /// What a running task needs, one for each thread.
   struct Place {
-    std::uint16_t* q;
+    std::byte* q;
     PartialRows results;
     TileScratch tile;
     std::byte* pack;
@@ -76,10 +77,10 @@ class AttentionRun {
       place_bytes_ += whole_lines(bytes);
       return offset;
     };
-    q_ = take(rows * kQueryStride * sizeof(std::uint16_t));
+    q_ = take(rows * over_.query_bytes);
     results_ = take(rows * (n + 2) * sizeof(float));
     scores_ = take(sizeof(float) * kTileRows * kSplitTokens);
-    probabilities_ = take(sizeof(std::uint16_t) * kTileRows * kSplitTokens);
+    weights_ = take(kTileRows * over_.weights_bytes);
     partial_ = take(kTileRows * (n + 2) * sizeof(float));
     pack_ = take(source_.pack_bytes());
     places_ = op_.parallel.threads();
@@ -108,10 +109,10 @@ class AttentionRun {
     std::byte* const base = base_ + index * place_bytes_;
     const std::size_t n = op_.shape.head_dim;
     const auto floats = [base](std::size_t at) { return reinterpret_cast<float*>(base + at); };
-    return {.q = reinterpret_cast<std::uint16_t*>(base + q_),
+    return {.q = base + q_,
             .results = rows_at(floats(results_), rows, n),
             .tile = {.scores = floats(scores_),
-                     .probabilities = reinterpret_cast<std::uint16_t*>(base + probabilities_),
+                     .weights = base + weights_,
                      .partial = rows_at(floats(partial_), kTileRows, n)},
             .pack = base + pack_};
   }
@@ -125,7 +126,7 @@ class AttentionRun {
     RowBlock& block = plan_.blocks()[task.block];
     const std::size_t index = take_place();
     const Place place = place_at(index, block.range.rows * group_);
-    round_queries(block, place.q);
+    prepare_queries(block, place.q);
     for (std::uint32_t split = task.first_split; split < task.last_split; ++split) {
       attend_split(block, split, split + 1 < task.last_split, place);
     }
@@ -138,12 +139,12 @@ class AttentionRun {
     taken(index).store(0, std::memory_order_release);
   }
 
-  void round_queries(const RowBlock& block, std::uint16_t* q) const {
+  void prepare_queries(const RowBlock& block, std::byte* q) const {
     const std::size_t n = op_.shape.head_dim;
     for (std::uint32_t token = 0; token < block.range.rows; ++token) {
       const float* from = op_.q.row(block.range.first_row + token) + block.kv_head * group_ * n;
-      for (std::uint32_t head = 0; head < group_; ++head, q += kQueryStride) {
-        op_.kernels.round(from + head * n, n, q);
+      for (std::uint32_t head = 0; head < group_; ++head, q += over_.query_bytes) {
+        over_.prepare_query(from + head * n, n, q);
       }
     }
   }
@@ -160,16 +161,16 @@ class AttentionRun {
     SplitTiles tiles = {};
     source_.find(block, split, pages, tiles, place.pack);
     const bool whole = block.tasks == 1;
-    op_.kernels.attend_split({.shape = &op_.shape,
-                              .q = place.q,
-                              .rows = block.range.rows * group_,
-                              .first_position = block.range.past,
-                              .first_key = first_key,
-                              .tiles = tiles,
-                              .next = more ? source_.next(block, split + 1) : nullptr,
-                              .merge = whole && split != block.first_split,
-                              .results = whole ? place.results : partial_of(block, split),
-                              .scratch = place.tile});
+    over_.attend_split({.shape = &op_.shape,
+                        .q = place.q,
+                        .rows = block.range.rows * group_,
+                        .first_position = block.range.past,
+                        .first_key = first_key,
+                        .tiles = tiles,
+                        .next = more ? source_.next(block, split + 1) : nullptr,
+                        .merge = whole && split != block.first_split,
+                        .results = whole ? place.results : partial_of(block, split),
+                        .scratch = place.tile});
   }
 
   void merge_splits(const RowBlock& block, const PartialRows& results) const {
@@ -196,6 +197,7 @@ class AttentionRun {
   const AttentionOperands op_;
   const Source& source_;
   AttentionPlan& plan_;
+  const CacheKernels& over_;
   const std::uint32_t group_;
   std::byte* base_ = nullptr;
   float* partials_ = nullptr;
@@ -204,7 +206,7 @@ class AttentionRun {
   std::size_t q_ = 0;
   std::size_t results_ = 0;
   std::size_t scores_ = 0;
-  std::size_t probabilities_ = 0;
+  std::size_t weights_ = 0;
   std::size_t partial_ = 0;
   std::size_t pack_ = 0;
 };

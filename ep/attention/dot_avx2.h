@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/bytes_avx2.h"
 #include "rows/floats_avx2.h"
 
 namespace onnxlocal::ep {
@@ -12,6 +13,7 @@ namespace onnxlocal::ep {
 /// AVX2: pairs are widened, and each product is its own fused step.
 struct Avx2Dot {
   using Floats = Avx2Floats;
+  using Bytes = Avx2Bytes;
   struct Line {
     Floats even;
     Floats odd;

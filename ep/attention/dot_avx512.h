@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/bytes_avx512.h"
 #include "rows/floats_avx512.h"
 
 namespace onnxlocal::ep {
@@ -12,6 +13,7 @@ namespace onnxlocal::ep {
 /// AVX-512 without BF16: pairs are widened, and each product is its own fused step.
 struct Avx512Dot {
   using Floats = Avx512Floats;
+  using Bytes = Avx512Bytes;
   struct Line {
     __m512 even;
     __m512 odd;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/bytes_avx512.h"
 #include "rows/floats_avx512.h"
 
 namespace onnxlocal::ep {
@@ -12,6 +13,7 @@ namespace onnxlocal::ep {
 /// AVX512-BF16: one instruction multiplies and adds sixteen pairs.
 struct Avx512Bf16Dot {
   using Floats = Avx512Floats;
+  using Bytes = Avx512Bytes;
   struct Line {
     __m512i pairs;
   };

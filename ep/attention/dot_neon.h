@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/bytes_neon.h"
 #include "rows/floats_neon.h"
 
 namespace onnxlocal::ep {
@@ -12,6 +13,7 @@ namespace onnxlocal::ep {
 /// What both NEON forms share: rounding and the registers' shape.
 struct NeonFormats {
   using Floats = NeonFloats;
+  using Bytes = NeonBytes;
   static constexpr std::size_t kScoreRows = 4;
   static constexpr std::size_t kScoreVectors = 1;
   static constexpr std::size_t kValueRows = 4;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/bytes_portable.h"
 #include "cpu/number_formats.h"
 #include "rows/floats_portable.h"
 
@@ -12,6 +13,7 @@ namespace onnxlocal::ep {
 /// Plain C++.
 struct PortableDot {
   using Floats = PortableFloats;
+  using Bytes = PortableBytes;
   struct Line {
     Floats even;
     Floats odd;

@@ -12,9 +12,9 @@
 
 #include <arm_neon.h>
 
+#include "cpu/unroll.h"
 #include "matrix/group_walk.h"
 #include "matrix/quantize_block.h"
-#include "matrix/unroll.h"
 
 namespace onnxlocal::ep {
 

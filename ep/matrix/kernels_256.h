@@ -10,9 +10,9 @@
 
 #include <immintrin.h>
 
+#include "cpu/unroll.h"
 #include "matrix/group_walk.h"
 #include "matrix/quantize_block.h"
-#include "matrix/unroll.h"
 
 namespace onnxlocal::ep {
 

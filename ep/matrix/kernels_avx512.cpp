@@ -10,10 +10,10 @@
 #endif
 #include <immintrin.h>
 
+#include "cpu/unroll.h"
 #include "matrix/group_walk.h"
 #include "matrix/kernel_table.h"
 #include "matrix/quantize_block.h"
-#include "matrix/unroll.h"
 
 namespace onnxlocal::ep {
 

@@ -29,8 +29,9 @@ inline constexpr const char* kDomain = "onnxlocal";
 ///   0 output           f32 [1, rows, heads * head_dim]
 ///   1 pages_out        u8 [pages, page_bytes]
 /// Attributes: num_heads, kv_num_heads, head_dim, layer, layers (ints); scale (float; 0:
-///   1 / sqrt(head_dim)); softcap (float; 0: none); local_window_size (int; -1: none); do_rotary,
-///   rotary_interleaved (ints); qk_norm_epsilon (float)
+///   1 / sqrt(head_dim)); kv_bits (int: 16, bf16, or 8: what the pages hold); softcap (float; 0:
+///   none); local_window_size (int; -1: none); do_rotary, rotary_interleaved (ints);
+///   qk_norm_epsilon (float)
 /// Errors at run time: a page index or a length out of bounds, named.
 inline constexpr const char* kPagedAttentionOp = "PagedGroupQueryAttention";
 

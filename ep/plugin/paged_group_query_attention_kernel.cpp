@@ -37,7 +37,9 @@ class PagedGroupQueryAttention final : public SingleKernel {
         shape_(attention_shape(heads_,
                                static_cast<std::size_t>(integer_attribute(info, "head_dim", 0)))),
         layer_(integer_attribute(info, "layer", 0)),
-        layers_(integer_attribute(info, "layers", 1)) {}
+        layers_(integer_attribute(info, "layers", 1)) {
+    shape_.kv_type = kv_type_of_bits(integer_attribute(info, "kv_bits", 16)).value();
+  }
 
   Ort::Status compute(OrtKernelContext* context) override {
     const TensorView query = input_of(context, kQuery).value();
@@ -164,7 +166,8 @@ bool can_run_paged(const Graph& /*graph*/, const Node& node) {
   const auto head_dim = node.integer("head_dim", 0);
   const auto layer = node.integer("layer", 0);
   return heads > 0 && kv_heads > 0 && heads % kv_heads == 0 && is_head_dim(head_dim) &&
-         layer >= 0 && layer < node.integer("layers", 1);
+         layer >= 0 && layer < node.integer("layers", 1) &&
+         kv_type_of_bits(node.integer("kv_bits", 16)).has_value();
 }
 
 }  // namespace

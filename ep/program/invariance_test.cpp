@@ -8,20 +8,25 @@ namespace {
 
 constexpr std::size_t kVocabulary = 70;
 
-const TinyModel kModel{.is_paged = true, .has_packed_qkv = true, .has_biases = true};
+/// With what pages hold: 16 bits or 8.
+class Invariance : public ::testing::TestWithParam<std::int64_t> {
+ protected:
+  const TinyModel model_{
+      .is_paged = true, .has_packed_qkv = true, .has_biases = true, .kv_bits = GetParam()};
 
-/// All tokens of one sequence, alone and at once.
-std::vector<float> alone(const Tokens& tokens, unsigned threads) {
-  TinyProgram program(kModel, threads);
-  PagedRun run(program, 4);
-  return run.step({{run.add_sequence({0, 1, 2, 3}), tokens}});
-}
+  /// All tokens of one sequence, alone and at once.
+  std::vector<float> alone(const Tokens& tokens, unsigned threads) const {
+    TinyProgram program(model_, threads);
+    PagedRun run(program, 4);
+    return run.step({{run.add_sequence({0, 1, 2, 3}), tokens}});
+  }
+};
 
-TEST(Invariance, ChunksGiveTheBitsOfTheWhole) {
+TEST_P(Invariance, ChunksGiveTheBitsOfTheWhole) {
   const auto tokens = random_tokens(100, 30);
   const auto whole = alone(tokens, 2);
   for (const std::size_t chunk : {1U, 7U, 32U, 63U}) {
-    TinyProgram program(kModel);
+    TinyProgram program(model_);
     PagedRun run(program, 4);
     const auto sequence = run.add_sequence({3, 1, 0, 2});
     std::vector<float> got;
@@ -34,8 +39,8 @@ TEST(Invariance, ChunksGiveTheBitsOfTheWhole) {
   }
 }
 
-TEST(Invariance, ARaggedBatchGivesTheBitsOfEachAlone) {
-  TinyProgram program(kModel);
+TEST_P(Invariance, ARaggedBatchGivesTheBitsOfEachAlone) {
+  TinyProgram program(model_);
   PagedRun run(program, 16);
   std::vector<Tokens> prompts;
   std::vector<std::vector<float>> wanted;
@@ -72,14 +77,14 @@ TEST(Invariance, ARaggedBatchGivesTheBitsOfEachAlone) {
   EXPECT_EQ(got, wanted);
 }
 
-TEST(Invariance, ThreadsDoNotChangeABit) {
+TEST_P(Invariance, ThreadsDoNotChangeABit) {
   const auto tokens = random_tokens(90, 31);
   const auto one = alone(tokens, 1);
   EXPECT_EQ(alone(tokens, 2), one);
   EXPECT_EQ(alone(tokens, 5), one);
 }
 
-TEST(Invariance, CachesThatGrowGiveTheBitsOfThoseThatAreShared) {
+TEST(InvarianceOfCaches, ThoseThatGrowGiveTheBitsOfThoseThatAreShared) {
   const auto tokens = random_tokens(40, 32);
   TinyProgram program(TinyModel{});
   CacheRun shared(program, 64);
@@ -92,6 +97,8 @@ TEST(Invariance, CachesThatGrowGiveTheBitsOfThoseThatAreShared) {
   }
   EXPECT_EQ(a, b);
 }
+
+INSTANTIATE_TEST_SUITE_P(KvBits, Invariance, ::testing::Values(16, 8));
 
 }  // namespace
 }  // namespace onnxlocal::ep::testing

@@ -234,6 +234,9 @@ Problem Lowering::lower_paged_group_query(const Node& node) {
   const auto layer = node.integer("layer", 0);
   if (layer < 0 || layer >= layers) return "its layer is not below its layers";
   attention.layer = static_cast<std::uint32_t>(layer);
+  const auto kv_type = kv_type_of_bits(node.integer("kv_bits", 16));
+  if (!kv_type) return "its kv_bits are neither 16 nor 8";
+  attention.shape.kv_type = *kv_type;
   const auto layer_bytes = layer_page_bytes(attention.shape);
   PagesValue pages;
   if (const auto outside = input(node.input(3)); outside != kNone) {

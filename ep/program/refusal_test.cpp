@@ -126,6 +126,8 @@ std::vector<Refusal> refusals() {
        "are no output"},
       {"LayerBeyondLayers", paged, with("PagedGroupQueryAttention", "layer", std::int64_t{2}),
        "its layer"},
+      {"PagesOfFourBits", paged, with("PagedGroupQueryAttention", "kv_bits", std::int64_t{4}),
+       "neither 16 nor 8"},
       {"WrongHeadSize", paged, with("PagedGroupQueryAttention", "head_dim", std::int64_t{32}),
        "head_dim"},
       {"PagesFromNowhere", paged, without_constant("pages"), "pages"},

@@ -268,6 +268,7 @@ class Emitter {
     attributes["head_dim"] = m_.head_dim;
     attributes["layer"] = layer;
     attributes["layers"] = m_.layers;
+    attributes["kv_bits"] = m_.kv_bits;
     const bool is_last = layer + 1 == m_.layers;
     pages_ = is_last ? "pages_out" : layer_ + "pages_out";
     b_.node("PagedGroupQueryAttention", inputs, {layer_ + "attended", pages_}, attributes,

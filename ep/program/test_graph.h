@@ -70,7 +70,7 @@ struct TinyModel {
   bool takes_wanted_rows = false;   ///< Rows `logits_positions` before the logits.
   std::string activation = "silu";  ///< silu, gelu, gelu_tanh, fast_gelu, quick_gelu
   float embedding_scale = 1, logits_softcap = 0, attention_softcap = 0;
-  std::int64_t window = -1;
+  std::int64_t window = -1, kv_bits = 16;
   std::uint32_t seed = 1;
   ElementType cache_type = ElementType::kFloat32, logits_type = ElementType::kFloat32;
   bool has_outer_embedding = false;  ///< Input `inputs_embeds` instead of the float table.

@@ -87,7 +87,8 @@ class PagedRun {
     const auto& model = program.model;
     const AttentionShape shape{.heads = static_cast<std::uint32_t>(model.heads),
                                .kv_heads = static_cast<std::uint32_t>(model.kv_heads),
-                               .head_dim = static_cast<std::uint32_t>(model.head_dim)};
+                               .head_dim = static_cast<std::uint32_t>(model.head_dim),
+                               .kv_type = *kv_type_of_bits(model.kv_bits)};
     const auto bytes = layer_page_bytes(shape) * static_cast<std::size_t>(model.layers);
     memory_.resize(static_cast<std::size_t>(pages) * bytes);
     tensors_["pages"] =

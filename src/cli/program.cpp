@@ -39,6 +39,8 @@ void add_global_flags(CLI::App& app, CommandLine& line) {
   line.add_setting(app, "kv_memory",
                    "Most memory for the keys and values of what runs, in MiB; 0 takes 4096, and "
                    "no more than half of what may be used");
+  line.add_setting(app, "kv_cache_type",
+                   "Type of the keys and values of what runs: bf16, or int8 in half the memory");
   app.set_version_flag("--version", "onnx-local " ONNXLOCAL_VERSION, "Print the version");
 }
 

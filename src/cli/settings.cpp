@@ -114,6 +114,9 @@ Result<void> apply(const ResolvedSetting& setting, Settings& settings) {
     TRY(const std::uint32_t mebibytes, to_number<std::uint32_t>(setting));
     settings.runtime.kv_bytes_max = std::uint64_t{mebibytes} << 20;
   }
+  if (setting.key == "kv_cache_type") {
+    TRY(settings.runtime.kv_cache_type, with_origin(parse_kv_cache_type(setting.value), setting));
+  }
   if (setting.key == "context") {
     TRY(settings.runtime.context_tokens, to_number<std::uint32_t>(setting));
   }
@@ -153,6 +156,7 @@ const std::vector<SettingSpec>& setting_specs() {
       {"threads", "--threads", {"ONNX_THREADS"}, "0"},
       {"context", "--context", {}, "0"},
       {"kv_memory", "--kv-memory", {"ONNX_LOCAL_KV_MEMORY"}, "0"},
+      {"kv_cache_type", "--kv-cache-type", {"ONNX_LOCAL_KV_CACHE_TYPE"}, "bf16"},
       {"speculation", "--speculation", {"ONNX_LOCAL_SPECULATION"}, "prompt-lookup"},
       {"draft_model", "--draft-model", {"ONNX_LOCAL_DRAFT_MODEL"}, ""},
       {"api_key_file", "--api-key-file", {"ONNX_LOCAL_API_KEY_FILE"}, ""},

@@ -115,6 +115,7 @@ TEST(Settings, ReadAWholeFile) {
     threads = 2
     context = 4096
     kv_memory = 512
+    kv_cache_type = "int8"
     execution_providers = ["cuda:device_id=1", "cpu"]
     graph_optimization = "basic"
     log_level = "info"
@@ -126,6 +127,7 @@ TEST(Settings, ReadAWholeFile) {
   EXPECT_EQ(settings->runtime.threads, 2U);
   EXPECT_EQ(settings->runtime.context_tokens, 4096U);
   EXPECT_EQ(settings->runtime.kv_bytes_max, std::uint64_t{512} << 20);
+  EXPECT_EQ(settings->runtime.kv_cache_type, KvCacheType::kInt8);
   ASSERT_EQ(settings->runtime.execution_providers.size(), 2U);
   EXPECT_EQ(settings->runtime.execution_providers[0].name, "cuda");
   EXPECT_EQ(settings->runtime.execution_providers[0].options.at("device_id"), "1");

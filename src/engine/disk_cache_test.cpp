@@ -42,18 +42,20 @@ class DiskCacheTest : public ::testing::Test {
     fs::remove_all(folder);
   }
 
-  void open(std::uint64_t bytes_max = kPlenty, const std::string& model_hash = "hash") {
+  void open(std::uint64_t bytes_max = kPlenty, const std::string& model_hash = "hash",
+            const std::string& layout_id = "layout") {
     cache.reset();
-    auto opened = try_open(bytes_max, model_hash);
+    auto opened = try_open(bytes_max, model_hash, layout_id);
     ASSERT_TRUE(opened) << opened.error().message;
     cache = *std::move(opened);
   }
   Result<std::unique_ptr<DiskCache>> try_open(std::uint64_t bytes_max = kPlenty,
-                                              const std::string& model_hash = "hash") {
+                                              const std::string& model_hash = "hash",
+                                              const std::string& layout_id = "layout") {
     return DiskCache::open(
         {.model = "model",
          .model_hash = model_hash,
-         .layout_id = "layout",
+         .layout_id = layout_id,
          .block_tokens = 2,
          .block_bytes = kBlockBytes},
         {.pool = {.folder = folder, .bytes_max = bytes_max, .open_file = disk.opener()},
@@ -164,12 +166,14 @@ TEST_F(DiskCacheTest, WritesWhatWaitsBeforeItCloses) {
   for (TokenId i = 0; i < 50; ++i) EXPECT_EQ(stored({i, i, i, i, i, i}), 3U);
 }
 
-TEST_F(DiskCacheTest, SharesNothingAcrossScopesModelsOrTokens) {
+TEST_F(DiskCacheTest, SharesNothingAcrossScopesModelsLayoutsOrTokens) {
   open();
   store(kPrompt);
   EXPECT_EQ(stored(kPrompt, disk_key("other")), 0U);
   EXPECT_EQ(stored({1, 2, 3, 5}), 1U);
   open(kPlenty, "other hash");
+  EXPECT_EQ(stored(kPrompt), 0U);
+  open(kPlenty, "hash", "other layout");
   EXPECT_EQ(stored(kPrompt), 0U);
 }
 

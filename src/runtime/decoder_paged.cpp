@@ -78,9 +78,10 @@ class DecoderPaged final : public Decoder {
                 .chunk_tokens_max = sizes.chunk_tokens_max,
                 .mixing = StepMixing::kRagged,
                 .kv_bytes_per_token = model.geometry.token_bytes()},
-        layout_{.layout_id = fmt::format("{}/bf16/pages{}/{}x{}x{}/{}", kind, kPageLayoutVersion,
-                                         model.geometry.layers, model.geometry.kv_heads,
-                                         model.geometry.head_dim, model.rope_id),
+        layout_{.layout_id =
+                    fmt::format("{}/{}/pages{}/{}x{}x{}/{}", kind, to_string(model.geometry.type),
+                                kPageLayoutVersion, model.geometry.layers, model.geometry.kv_heads,
+                                model.geometry.head_dim, model.rope_id),
                 .block_tokens = kPageTokens,
                 .block_bytes = model.geometry.page_bytes()},
         logits_name_(config.names.logits),

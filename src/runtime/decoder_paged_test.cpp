@@ -34,9 +34,12 @@ struct Case {
   const char* model;
   bool is_exact;  ///< The same bits in any company; else about the same.
   const char* mode = "whole";
+  KvCacheType type = KvCacheType::kBf16;
 };
 
-void PrintTo(const Case& one, std::ostream* out) { *out << one.name << " with " << one.model; }
+void PrintTo(const Case& one, std::ostream* out) {
+  *out << one.name << " with " << one.model << " and " << to_string(one.type);
+}
 
 class DecoderPagedTest : public ::testing::TestWithParam<Case> {
  protected:
@@ -44,6 +47,7 @@ class DecoderPagedTest : public ::testing::TestWithParam<Case> {
 
   static std::unique_ptr<Decoder> load_with(RuntimeOptions options) {
     options.threads = 2;
+    options.kv_cache_type = GetParam().type;
     options.slots = options.kv_bytes_max > 0 ? 4 : 20;
     options.execution_providers = {
         {.name = kOwnProviderShortName, .options = {}, .library = GetParam().library}};
@@ -71,11 +75,14 @@ TEST_P(DecoderPagedTest, IsRaggedAndCountsItsPages) {
   EXPECT_EQ(decoder().limits().mixing, StepMixing::kRagged);
   EXPECT_EQ(decoder().limits().vocabulary_size, 259U);
   EXPECT_EQ(decoder().limits().slot_tokens_max, 256U);
-  EXPECT_EQ(decoder().limits().kv_bytes_per_token, 2U * 2 * 2 * 16 * 2);
+  const bool is_int8 = GetParam().type == KvCacheType::kInt8;
+  const std::uint64_t token_bytes = 2U * 2 * 2 * (is_int8 ? 16 + 4 : 16 * 2);
+  EXPECT_EQ(decoder().limits().kv_bytes_per_token, token_bytes);
   EXPECT_EQ(decoder().layout().block_tokens, 32U);
-  EXPECT_EQ(decoder().layout().block_bytes, 32U * 2 * 2 * 2 * 16 * 2);
+  EXPECT_EQ(decoder().layout().block_bytes, 32U * token_bytes);
   EXPECT_THAT(decoder().layout().layout_id,
-              AllOf(HasSubstr("onnx-local-"), HasSubstr("/bf16/pages1/2x2x16/")));
+              AllOf(HasSubstr("onnx-local-"),
+                    HasSubstr(is_int8 ? "/int8/pages1/2x2x16/" : "/bf16/pages1/2x2x16/")));
   EXPECT_EQ(decoder().free_tokens(), 20U * 256);
   feed(decoder(), kFirst, text_tokens(33));
   EXPECT_EQ(decoder().free_tokens(), 20U * 256 - 64);
@@ -86,8 +93,10 @@ TEST_P(DecoderPagedTest, AgreesWithTheSharedBuffers) {
   RuntimeOptions options = small_options();
   const auto shared = testing::load(tiny_model(GetParam().model), options);
   const auto expected = feed(*shared, kFirst, tokens);
-  // bf16 keys and values, and logits of about 10; the stock provider's q4 is a rounded 8-bit one.
-  const float tolerance = std::string_view(GetParam().model) == "tiny_onnx_q4" ? 0.6F : 0.15F;
+  // Keys and values in 16 bits or 8, and logits of about 10; the stock provider's q4 is a rounded
+  // 8-bit one.
+  const float rounding = GetParam().type == KvCacheType::kInt8 ? 0.3F : 0.15F;
+  const float tolerance = std::string_view(GetParam().model) == "tiny_onnx_q4" ? 0.6F : rounding;
   EXPECT_LT(distance(expected, feed(decoder(), kFirst, tokens)), tolerance);
 }
 
@@ -254,6 +263,7 @@ std::vector<Case> cases() {
     all.push_back({"Double", EP_DOUBLE_PAGED, model, false});
     if (!plugin) continue;
     all.push_back({"Plugin", plugin->c_str(), model, true});
+    all.push_back({"PluginInt8", plugin->c_str(), model, true, "whole", KvCacheType::kInt8});
     // The operators between ours are then ONNX Runtime's, whose bits depend on the rows beside
     // them.
     all.push_back({"PluginOneNodeAtATime", plugin->c_str(), model, false, "single"});

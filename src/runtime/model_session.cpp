@@ -87,6 +87,10 @@ Result<void> check_first_run(Decoder& decoder, const ModelConfig& config) {
 
 Result<std::unique_ptr<Decoder>> load_standard(const Attempt& attempt,
                                                const ExecutionProviderChoice& choice) {
+  if (attempt.options.kv_cache_type != KvCacheType::kBf16) {
+    LOG_WARNING("{}: keys and values keep the model's own type here: {} is of {}'s pages",
+                choice.name, to_string(attempt.options.kv_cache_type), kOwnProviderShortName);
+  }
   PreparedModel prepared{
       .file = attempt.folder.model_file(), .weights = "exact", .temporary = {}, .in_use = {}};
   if (is_stock_cpu(choice) && needs_eight_bit_weights(attempt.model)) {
@@ -123,7 +127,7 @@ Result<std::unique_ptr<Decoder>> load_own(const Attempt& attempt,
                               attempt.folder.model_file());
   const ModelConfig& config = attempt.folder.config;
   const auto folder = attempt.folder.model_file().parent_path();
-  auto model = make_paged_model(attempt.model, config, folder);
+  auto model = make_paged_model(attempt.model, config, folder, attempt.options.kv_cache_type);
   if (!model) {
     const bool was_named = !attempt.options.execution_providers.empty();
     if (model.error().code != ErrorCode::kUnsupported || !was_named) {

@@ -171,6 +171,7 @@ onnx::NodeProto paged_node(const onnx::NodeProto& old, const PageGeometry& geome
   add_integer(node, "head_dim", geometry.head_dim);
   add_integer(node, "layer", layer);
   add_integer(node, "layers", geometry.layers);
+  add_integer(node, "kv_bits", geometry.type == KvCacheType::kInt8 ? 8 : 16);
   return node;
 }
 
@@ -223,7 +224,7 @@ Result<std::string> begin_of(const onnx::GraphProto& graph, const std::string& n
 }  // namespace
 
 Result<PageGeometry> page_attention(onnx::GraphProto& graph, const std::string& position_ids,
-                                    std::uint32_t head_dim) {
+                                    std::uint32_t head_dim, KvCacheType type) {
   PageGeometry all;
   for (const onnx::NodeProto& node : graph.node()) {
     if (!is_attention(node)) continue;
@@ -233,7 +234,8 @@ Result<PageGeometry> page_attention(onnx::GraphProto& graph, const std::string& 
     if (all.layers > 0 && (own.kv_heads != all.kv_heads || own.head_dim != all.head_dim)) {
       return cannot(node, "has other key/value heads than the layers before it");
     }
-    all = {.layers = all.layers + 1, .kv_heads = own.kv_heads, .head_dim = own.head_dim};
+    all = {
+        .layers = all.layers + 1, .kv_heads = own.kv_heads, .head_dim = own.head_dim, .type = type};
   }
   if (all.layers == 0) {
     return std::unexpected(unsupported("the graph has no GroupQueryAttention"));

@@ -18,9 +18,10 @@ namespace onnxlocal {
 /// the cache stay for the caller to drop.
 ///   position_ids: the graph's input of that name; attention itself knows its positions
 ///   head_dim: where the graph's caches do not say
+///   type: of the pages
 /// Errors: unsupported (an attention that our operator is not, and why).
 Result<PageGeometry> page_attention(onnx::GraphProto& graph, const std::string& position_ids,
-                                    std::uint32_t head_dim);
+                                    std::uint32_t head_dim, KvCacheType type);
 
 /// A short hash of what decides how keys are rotated: the attributes, and the first rows of the
 /// tables. Errors: model_corrupt (an external table that cannot be read).

@@ -34,16 +34,24 @@ inline constexpr std::uint32_t kPageTokens = 32;
 /// of the old form is taken for one of the new.
 inline constexpr std::uint32_t kPageLayoutVersion = 1;
 
-/// Sizes of a paged cache: bf16 keys and values of all layers, a layer's after the other's.
+/// How pages hold keys and values; the operator has it as the attribute kv_bits. Int8: each token's
+/// key and value of a head with a scale of their own.
+enum class KvCacheType : std::uint8_t { kBf16, kInt8 };
+
+/// Sizes of a paged cache: keys and values of all layers, a layer's after the other's.
 struct PageGeometry {
   std::uint32_t layers = 0;
   std::uint32_t kv_heads = 0;
   std::uint32_t head_dim = 0;
+  KvCacheType type = KvCacheType::kBf16;
 
   std::size_t token_bytes() const {
     constexpr std::size_t kKeyAndValue = 2;
     constexpr std::size_t kBf16Bytes = 2;
-    return kKeyAndValue * kBf16Bytes * layers * kv_heads * head_dim;
+    constexpr std::size_t kScaleBytes = 4;
+    const std::size_t vector_bytes =
+        type == KvCacheType::kInt8 ? head_dim + kScaleBytes : head_dim * kBf16Bytes;
+    return kKeyAndValue * vector_bytes * layers * kv_heads;
   }
   std::size_t page_bytes() const { return kPageTokens * token_bytes(); }
 };

@@ -41,6 +41,8 @@ TEST(PagedFormat, HasPagesOfTheProvidersSize) {
   const PageGeometry geometry{.layers = 30, .kv_heads = 3, .head_dim = 64};
   EXPECT_EQ(geometry.token_bytes(), 30U * 3 * 64 * 2 * 2);
   EXPECT_EQ(geometry.page_bytes(), 32U * geometry.token_bytes());
+  const PageGeometry int8{.layers = 30, .kv_heads = 3, .head_dim = 64, .type = KvCacheType::kInt8};
+  EXPECT_EQ(int8.token_bytes(), 30U * 3 * (64 + 4) * 2);
 }
 
 }  // namespace

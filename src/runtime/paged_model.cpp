@@ -213,11 +213,11 @@ Result<void> describe_ports(onnx::GraphProto& graph, const ModelConfig& config, 
 }  // namespace
 
 Result<PagedModel> make_paged_model(const onnx::ModelProto& model, const ModelConfig& config,
-                                    const std::filesystem::path& folder) {
+                                    const std::filesystem::path& folder, KvCacheType type) {
   onnx::ModelProto copy = model;
   onnx::GraphProto& graph = *copy.mutable_graph();
   PagedModel paged;
-  TRY(paged.geometry, page_attention(graph, config.names.position_ids, config.head_dim));
+  TRY(paged.geometry, page_attention(graph, config.names.position_ids, config.head_dim, type));
   TRY_VOID(gather_logits(graph, config.names.logits, config.names.logits_positions));
   keep_named(*graph.mutable_output(), {config.names.logits, kPagesOutput});
   drop_dead_nodes(graph);

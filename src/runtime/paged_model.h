@@ -35,9 +35,10 @@ struct PagedModel {
 };
 
 /// Rewrites a graph of com.microsoft.GroupQueryAttention (float32). `folder` holds its external
-/// data. Errors: unsupported (what stands in the way: an operator or an attribute, named);
-/// model_corrupt (the tables of rotations cannot be read).
+/// data; `type` is that of the pages. Errors: unsupported (what stands in the way: an operator or
+/// an attribute, named); model_corrupt (the tables of rotations cannot be read).
 Result<PagedModel> make_paged_model(const onnx::ModelProto& model, const ModelConfig& config,
-                                    const std::filesystem::path& folder);
+                                    const std::filesystem::path& folder,
+                                    KvCacheType type = KvCacheType::kBf16);
 
 }  // namespace onnxlocal

@@ -106,6 +106,22 @@ std::string_view to_string(GraphOptimization level) {
   return "unknown";
 }
 
+Result<KvCacheType> parse_kv_cache_type(std::string_view text) {
+  for (const KvCacheType type : {KvCacheType::kBf16, KvCacheType::kInt8}) {
+    if (text == to_string(type)) return type;
+  }
+  return std::unexpected(invalid_request(fmt::format("unknown type of keys and values '{}'", text),
+                                         "use bf16 or int8"));
+}
+
+std::string_view to_string(KvCacheType type) {
+  switch (type) {
+    case KvCacheType::kBf16: return "bf16";
+    case KvCacheType::kInt8: return "int8";
+  }
+  return "unknown";
+}
+
 Result<std::vector<ExecutionProviderChoice>> parse_execution_providers(std::string_view text) {
   std::vector<ExecutionProviderChoice> choices;
   while (!text.empty()) {

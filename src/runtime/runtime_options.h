@@ -10,12 +10,17 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "runtime/paged_format.h"
 
 namespace onnxlocal {
 
 enum class GraphOptimization { kDisabled, kBasic, kExtended, kAll };
 Result<GraphOptimization> parse_graph_optimization(std::string_view text);
 std::string_view to_string(GraphOptimization level);
+
+/// "bf16", "int8".
+Result<KvCacheType> parse_kv_cache_type(std::string_view text);
+std::string_view to_string(KvCacheType type);
 
 /// One execution provider that may be tried.
 struct ExecutionProviderChoice {
@@ -41,6 +46,7 @@ struct RuntimeOptions {
   std::uint32_t chunk_tokens_max = 512;     ///< Prefill chunk.
   /// Most memory for keys and values, where slots share it; 0: half of what may be used.
   std::uint64_t kv_bytes_max = 0;
+  KvCacheType kv_cache_type = KvCacheType::kBf16;  ///< On our own provider; others keep their own.
   std::filesystem::path cache_folder;  ///< Where derived files go (packed weights, 8-bit sidecars).
   std::filesystem::path
       profile_file;  ///< What onnx-local's kernels spent; empty: no clock is read.

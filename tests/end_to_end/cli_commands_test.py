@@ -235,6 +235,12 @@ class Commands(unittest.TestCase):
         self.assertIn("Paris", done.stdout)
         self.assertEqual(done.stderr, "")
 
+    def test_run_answers_with_int8_keys_and_values(self):
+        done = self.check(run("run", "--kv-cache-type", "int8", "--temperature", 0,
+                              "Name the capital of France."))
+        self.assertIn("Paris", done.stdout)
+        self.assertEqual(done.stderr, "")
+
     def test_run_takes_the_prompt_from_a_pipe(self):
         done = self.check(run("run", MODEL, "--temperature", 0, text="Name the capital of France."))
         self.assertIn("Paris", done.stdout)

@@ -28,10 +28,11 @@ ModelFolder default_model() {
   return folder.value_or(ModelFolder{});
 }
 
-std::unique_ptr<Decoder> load_on(const char* provider) {
+std::unique_ptr<Decoder> load_on(const char* provider, KvCacheType type = KvCacheType::kBf16) {
   RuntimeOptions options;
   options.slots = kSlots;
   options.context_tokens = 1024;
+  options.kv_cache_type = type;
   options.execution_providers = {{.name = provider, .options = {}, .library = {}}};
   options.cache_folder =
       std::filesystem::path(environment_variable("ONNX_LOCAL_HOME").value_or("")) / "cache";
@@ -67,8 +68,10 @@ std::vector<float> feed(Decoder& decoder, SlotId slot, std::span<const TokenId> 
   return last;
 }
 
-TEST(PagedDefaultModel, SaysWhatTheStockProviderSays) {
-  const auto own = load_on("onnx-local");
+class PagedDefaultModel : public ::testing::TestWithParam<KvCacheType> {};
+
+TEST_P(PagedDefaultModel, SaysWhatTheStockProviderSays) {
+  const auto own = load_on("onnx-local", GetParam());
   const auto stock = load_on("cpu");
   ASSERT_TRUE(own && stock);
   for (const std::size_t begin : {0U, 700U, 2100U, 5000U}) {
@@ -79,7 +82,7 @@ TEST(PagedDefaultModel, SaysWhatTheStockProviderSays) {
     for (std::size_t i = 0; i < expected.size(); ++i) {
       squares += (expected[i] - got[i]) * (expected[i] - got[i]);
     }
-    // The stock provider's weights are rounded to 8 bits, ours keep keys and values in bf16.
+    // The stock provider's weights are rounded to 8 bits, ours keep keys and values in fewer bits.
     EXPECT_LT(std::sqrt(squares / static_cast<double>(expected.size())), 0.5) << begin;
     const auto best = std::ranges::max_element(expected) - expected.begin();
     EXPECT_GT(got[static_cast<std::size_t>(best)], std::ranges::max(got) - 1.0F) << begin;
@@ -88,8 +91,8 @@ TEST(PagedDefaultModel, SaysWhatTheStockProviderSays) {
   }
 }
 
-TEST(PagedDefaultModel, GivesTheSameBitsInAnyChunksAndCompany) {
-  const auto decoder = load_on("onnx-local");
+TEST_P(PagedDefaultModel, GivesTheSameBitsInAnyChunksAndCompany) {
+  const auto decoder = load_on("onnx-local", GetParam());
   ASSERT_TRUE(decoder);
   const auto tokens = text_tokens(300, 200);
   const auto alone = feed(*decoder, SlotId{0}, tokens, 512);
@@ -113,8 +116,8 @@ TEST(PagedDefaultModel, GivesTheSameBitsInAnyChunksAndCompany) {
   EXPECT_TRUE(std::ranges::equal(alone, together->row(0)));
 }
 
-TEST(PagedDefaultModel, GivesTheSameBitsAfterACopyAndAnImport) {
-  const auto decoder = load_on("onnx-local");
+TEST_P(PagedDefaultModel, GivesTheSameBitsAfterACopyAndAnImport) {
+  const auto decoder = load_on("onnx-local", GetParam());
   ASSERT_TRUE(decoder);
   const auto tokens = text_tokens(900, 150);
   const auto whole = feed(*decoder, SlotId{0}, tokens, 512);
@@ -125,6 +128,10 @@ TEST(PagedDefaultModel, GivesTheSameBitsAfterACopyAndAnImport) {
   ASSERT_TRUE(decoder->import_blocks(SlotId{2}, blocks).has_value());
   EXPECT_EQ(whole, feed(*decoder, SlotId{2}, std::span(tokens).subspan(128), 512));
 }
+
+INSTANTIATE_TEST_SUITE_P(KvCacheTypes, PagedDefaultModel,
+                         ::testing::Values(KvCacheType::kBf16, KvCacheType::kInt8),
+                         [](const auto& info) { return std::string(to_string(info.param)); });
 
 }  // namespace
 }  // namespace onnxlocal
