@@ -114,15 +114,11 @@ TEST_F(Limits, OfTokensCountWhatAnAnswerUsed) {
 
 TEST_F(Limits, OfRequestsAtATimeEndWithTheAnswer) {
   options.default_limits.concurrent_requests = 1;
-  provider->set_script({});
-  start();
-  RawHttpClient client(server->port());
-  client.send(raw_request("POST", "/v1/messages", message_body(true)));
-  const auto running = provider->wait_for(0, soon());
+  const auto [client, running] = ask_and_hold(true);
   ASSERT_NE(running, nullptr);
   expect_error(ask("POST", "/v1/messages", message_body(false)), 429, "rate_limit_error");
   for (GenerationEvent& event : scripted_answer({"x"})) running->emit(std::move(event));
-  EXPECT_EQ(client.read_response().status, 200U);
+  EXPECT_EQ(client->read_response().status, 200U);
   provider->set_script(scripted_answer({"x"}));
   EXPECT_EQ(ask("POST", "/v1/messages", message_body(false)).status, 200U);
 }

@@ -36,16 +36,12 @@ TEST_F(Connections, AnswerPipelinedRequestsInOrder) {
 }
 
 TEST_F(Connections, KeepWhatIsPipelinedWhileAnAnswerStreams) {
-  provider->set_script({});
-  start();
-  RawHttpClient client(server->port());
-  client.send(raw_request("POST", "/v1/messages", message_body(true)));
-  const auto running = provider->wait_for(0, soon());
+  const auto [client, running] = ask_and_hold(true);
   ASSERT_NE(running, nullptr);
-  client.send(raw_request("GET", "/health"));
+  client->send(raw_request("GET", "/health"));
   for (GenerationEvent& event : scripted_answer({"late"})) running->emit(std::move(event));
-  EXPECT_THAT(client.read_response().body, HasSubstr("late"));
-  EXPECT_EQ(client.read_response().status, 200U);
+  EXPECT_THAT(client->read_response().body, HasSubstr("late"));
+  EXPECT_EQ(client->read_response().status, 200U);
 }
 
 TEST_F(Connections, TakeARequestByteByByte) {
@@ -177,53 +173,37 @@ TEST_F(Connections, WaitForRoomWhenThereAreTooMany) {
 class VanishingClient : public ServerTest, public testing::WithParamInterface<bool> {};
 
 TEST_P(VanishingClient, CancelsItsGenerationBeforeTheFirstToken) {
-  provider->set_script({});
-  start();
-  RawHttpClient client(server->port());
-  client.send(raw_request("POST", "/v1/messages", message_body(GetParam())));
-  const auto running = provider->wait_for(0, soon());
+  const auto [client, running] = ask_and_hold(GetParam());
   ASSERT_NE(running, nullptr);
-  client.close();
+  client->close();
   EXPECT_TRUE(running->wait_until_cancelled(soon()));
 }
 
 TEST_P(VanishingClient, CancelsItsGenerationByAReset) {
-  provider->set_script({});
-  start();
-  RawHttpClient client(server->port());
-  client.send(raw_request("POST", "/v1/messages", message_body(GetParam())));
-  const auto running = provider->wait_for(0, soon());
+  const auto [client, running] = ask_and_hold(GetParam());
   ASSERT_NE(running, nullptr);
   running->emit(GenerationStarted{});
   running->emit_text("x");
-  client.reset();
+  client->reset();
   EXPECT_TRUE(running->wait_until_cancelled(soon()));
 }
 
 INSTANTIATE_TEST_SUITE_P(WithAndWithoutStream, VanishingClient, testing::Bool());
 
 TEST_F(Connections, CancelTheGenerationOfAClientThatLeavesMidStream) {
-  provider->set_script({});
-  start();
-  RawHttpClient client(server->port());
-  client.send(raw_request("POST", "/v1/messages", message_body(true)));
-  const auto running = provider->wait_for(0, soon());
+  const auto [client, running] = ask_and_hold(true);
   ASSERT_NE(running, nullptr);
   running->emit(GenerationStarted{});
   running->emit_text("first words");
-  EXPECT_THAT(client.read_until("first words"), HasSubstr("first words"));
-  client.close();
+  EXPECT_THAT(client->read_until("first words"), HasSubstr("first words"));
+  client->close();
   EXPECT_TRUE(running->wait_until_cancelled(soon()));
   EXPECT_EQ(ask("GET", "/health").status, 200U);
 }
 
 TEST_F(Connections, CutAClientThatDoesNotRead) {
   limits.write = 50ms;
-  provider->set_script({});
-  start();
-  RawHttpClient client(server->port());
-  client.send(raw_request("POST", "/v1/messages", message_body(true)));
-  const auto running = provider->wait_for(0, soon());
+  const auto [client, running] = ask_and_hold(true);
   ASSERT_NE(running, nullptr);
   running->emit(GenerationStarted{});
   // More than the socket buffers of both sides hold.

@@ -41,6 +41,19 @@ class ServerTest : public testing::Test {
     return client.read_response(method != "HEAD");
   }
 
+  /// A message that the provider has begun with and that waits for the test's events.
+  struct Held {
+    std::unique_ptr<RawHttpClient> client;
+    std::shared_ptr<ScriptedProvider::Running> running;
+  };
+  Held ask_and_hold(bool stream) {
+    provider->set_script({});
+    start();
+    auto client = std::make_unique<RawHttpClient>(server->port());
+    client->send(raw_request("POST", "/v1/messages", message_body(stream)));
+    return {.client = std::move(client), .running = provider->wait_for(0, soon())};
+  }
+
   static Deadline soon() { return Deadline::after(kPatience); }
 
   static std::string message_body(bool stream, std::string_view more = {}) {
