@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "inspect/counting_decoder.h"
+#include "inspect/test_decoder.h"
 
 namespace onnxlocal {
 namespace {

@@ -11,7 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "inspect/counting_decoder.h"
+#include "inspect/test_decoder.h"
 
 namespace onnxlocal {
 namespace {
