@@ -2,7 +2,9 @@
 
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace onnxlocal::ep {
 
@@ -51,6 +53,18 @@ inline float from_f16(std::uint16_t bits) {
     return sign != 0 ? -value : value;
   }
   return std::bit_cast<float>(sign | ((magnitude << 13U) + 0x3800'0000U));
+}
+
+/// The number at `index` of floats, or of halves, at any address.
+inline float number_at(const std::byte* numbers, std::size_t index, bool is_half) {
+  if (is_half) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, numbers + sizeof(bits) * index, sizeof(bits));
+    return from_f16(bits);
+  }
+  float value = 0;
+  std::memcpy(&value, numbers + sizeof(value) * index, sizeof(value));
+  return value;
 }
 
 }  // namespace onnxlocal::ep

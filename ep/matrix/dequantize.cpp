@@ -12,17 +12,6 @@ namespace {
 
 constexpr std::size_t kLanes = MatrixFormat::kGroupRows;
 
-float number_at(const std::byte* numbers, std::size_t index, bool is_half) {
-  if (is_half) {
-    std::uint16_t bits = 0;
-    std::memcpy(&bits, numbers + 2 * index, 2);
-    return from_f16(bits);
-  }
-  float value = 0;
-  std::memcpy(&value, numbers + 4 * index, 4);
-  return value;
-}
-
 /// The 32 quants of a block in one lane; `quants` begins with the lane.
 void unpack(const std::byte* quants, unsigned bits, std::uint8_t (&out)[32]) {
   if (bits == 8) {

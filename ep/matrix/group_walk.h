@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/unroll.h"
 #include "matrix/matrix_product.h"
 #include "matrix/row_tiles.h"
 
@@ -48,6 +49,20 @@ struct ReadAhead {
 
 /// How far ahead weights are fetched.
 inline constexpr std::size_t kReadAheadBytes = 16384;
+
+/// Fetches a block's share of what lies ahead, into the second-level cache: the first level has too
+/// few places for misses to keep the memory busy.
+ONNXLOCAL_INLINE inline void fetch_ahead(const ReadAhead& ahead, std::size_t block) {
+  constexpr int kSecondLevel = 2;
+  const std::byte* at = ahead.first + block * ahead.step;
+  if (at >= ahead.end) {
+    if (ahead.next == nullptr) return;
+    at = ahead.next + (at - ahead.end);
+  }
+  for (std::size_t line = 0; line < ahead.step; line += 64) {
+    __builtin_prefetch(at + line, 0, kSecondLevel);
+  }
+}
 
 /// One call of a kernel: a group times a tile of rows.
 struct TileTask {

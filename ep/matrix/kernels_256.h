@@ -108,17 +108,6 @@ struct Kernels256 {
     }
   }
 
-  ONNXLOCAL_INLINE static void fetch_ahead(const ReadAhead& ahead, std::size_t block) {
-    const std::byte* at = ahead.first + block * ahead.step;
-    if (at >= ahead.end) {
-      if (ahead.next == nullptr) return;
-      at = ahead.next + (at - ahead.end);
-    }
-    for (std::size_t line = 0; line < ahead.step; line += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(at + line), _MM_HINT_T1);
-    }
-  }
-
   /// Where the dot product of a row starts, or what is added to it.
   template <int kBits, ZeroPoints kZeros>
   ONNXLOCAL_INLINE static __m256i correction(const RecordView<const std::byte>& view, int row,

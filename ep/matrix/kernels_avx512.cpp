@@ -80,19 +80,6 @@ ONNXLOCAL_INLINE inline void load_weights(const std::byte* quants, __m512i (&wei
   }
 }
 
-/// Fetches a block's share of what lies ahead in the stream of weights, into the second-level
-/// cache: the first level has too few places for misses to keep the memory busy.
-ONNXLOCAL_INLINE inline void fetch_ahead(const ReadAhead& ahead, std::size_t block) {
-  const std::byte* at = ahead.first + block * ahead.step;
-  if (at >= ahead.end) {
-    if (ahead.next == nullptr) return;
-    at = ahead.next + (at - ahead.end);
-  }
-  for (std::size_t line = 0; line < ahead.step; line += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(at + line), _MM_HINT_T1);
-  }
-}
-
 /// The dot products of a block with kCount rows, from row kFirst of the tile on.
 template <int kBits, ZeroPoints kZeros, int kRows, int kFirst, int kCount>
 ONNXLOCAL_INLINE inline void dot_rows(const std::byte* record, const __m512i (&weights)[8],

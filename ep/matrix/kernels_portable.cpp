@@ -32,17 +32,6 @@ void quantize_blocks(const QuantizeTask& task) {
   });
 }
 
-float number_at(const std::byte* numbers, std::size_t index, bool is_half) {
-  if (is_half) {
-    std::uint16_t bits = 0;
-    std::memcpy(&bits, numbers + 2 * index, 2);
-    return from_f16(bits);
-  }
-  float value = 0;
-  std::memcpy(&value, numbers + 4 * index, 4);
-  return value;
-}
-
 template <class T>
 T load(const std::byte* from, std::size_t index) {
   T value{};

@@ -1,41 +1,34 @@
 #include "onnxlocal/error.h"
 
+#include "base/error.h"
+
 namespace onnxlocal::embed {
 
-bool is_retryable(ErrorCode code) {
+namespace {
+
+onnxlocal::ErrorCode to_ours(ErrorCode code) {
+  using Ours = onnxlocal::ErrorCode;
   switch (code) {
-    case ErrorCode::kOverloaded:
-    case ErrorCode::kTimeout:
-    case ErrorCode::kUnavailable:
-    case ErrorCode::kInternal: return true;
-    case ErrorCode::kInvalidRequest:
-    case ErrorCode::kPromptTooLong:
-    case ErrorCode::kNotFound:
-    case ErrorCode::kTooLarge:
-    case ErrorCode::kModelCorrupt:
-    case ErrorCode::kUnsupported:
-    case ErrorCode::kDiskFull:
-    case ErrorCode::kCancelled: return false;
+    case ErrorCode::kInvalidRequest: return Ours::kInvalidRequest;
+    case ErrorCode::kPromptTooLong: return Ours::kPromptTooLong;
+    case ErrorCode::kNotFound: return Ours::kNotFound;
+    case ErrorCode::kTooLarge: return Ours::kTooLarge;
+    case ErrorCode::kModelCorrupt: return Ours::kModelCorrupt;
+    case ErrorCode::kUnsupported: return Ours::kUnsupported;
+    case ErrorCode::kDiskFull: return Ours::kDiskFull;
+    case ErrorCode::kOverloaded: return Ours::kOverloaded;
+    case ErrorCode::kCancelled: return Ours::kCancelled;
+    case ErrorCode::kTimeout: return Ours::kTimeout;
+    case ErrorCode::kUnavailable: return Ours::kUnavailable;
+    case ErrorCode::kInternal: return Ours::kInternal;
   }
-  return false;
+  return Ours::kInternal;
 }
 
-const char* to_string(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kInvalidRequest: return "invalid_request";
-    case ErrorCode::kPromptTooLong: return "prompt_too_long";
-    case ErrorCode::kNotFound: return "not_found";
-    case ErrorCode::kTooLarge: return "too_large";
-    case ErrorCode::kModelCorrupt: return "model_corrupt";
-    case ErrorCode::kUnsupported: return "unsupported";
-    case ErrorCode::kDiskFull: return "disk_full";
-    case ErrorCode::kOverloaded: return "overloaded";
-    case ErrorCode::kCancelled: return "cancelled";
-    case ErrorCode::kTimeout: return "timeout";
-    case ErrorCode::kUnavailable: return "unavailable";
-    case ErrorCode::kInternal: return "internal";
-  }
-  return "internal";
-}
+}  // namespace
+
+bool is_retryable(ErrorCode code) { return onnxlocal::retryable(to_ours(code)); }
+
+const char* to_string(ErrorCode code) { return onnxlocal::to_string(to_ours(code)).data(); }
 
 }  // namespace onnxlocal::embed

@@ -89,7 +89,7 @@ TEST_F(LibraryTest, SaysWhatIsWrongWithTheOptions) {
   ASSERT_FALSE(reply);
   EXPECT_EQ(reply.error().code, ErrorCode::kInvalidRequest);
   EXPECT_TRUE(reply.error().message.starts_with("temperature"));
-  const std::vector<TokenId> long_prompt(256, 1);
+  const std::vector<TokenId> long_prompt(257, 1);
   EXPECT_EQ(model.generate(long_prompt).error().code, ErrorCode::kPromptTooLong);
 }
 

@@ -71,6 +71,19 @@ class Model::Impl {
                                  .hint = "call initialize() first"});
   }
 
+  /// One reply; `begin(provider, sink)` submits it.
+  template <class Begin>
+  Result<Reply> reply_to(Begin begin, const GenerateOptions& options,
+                         const TextCallback& on_text) const {
+    auto provider = initialized();
+    if (!provider) return std::unexpected(provider.error());
+    PendingReply pending;
+    auto active = begin(**provider, pending.sink());
+    if (!active) return std::unexpected(to_public(active.error()));
+    pending.set_active(*std::move(active));
+    return pending.collect(on_text, deadline_of(options));
+  }
+
   const ModelFolder& folder() const { return folder_; }
 
  private:
@@ -145,24 +158,18 @@ ModelInfo Model::model_info() const {
 
 Result<Reply> Model::generate(std::span<const Message> messages, const GenerateOptions& options,
                               const TextCallback& on_text) {
-  auto provider = impl_->initialized();
-  if (!provider) return std::unexpected(provider.error());
-  PendingReply pending;
-  auto active = (*provider)->generate(to_request(messages, options), pending.sink());
-  if (!active) return std::unexpected(to_public(active.error()));
-  pending.set_active(*std::move(active));
-  return pending.collect(on_text, deadline_of(options));
+  const auto begin = [&](LocalProvider& provider, EventSink sink) {
+    return provider.generate(to_request(messages, options), std::move(sink));
+  };
+  return impl_->reply_to(begin, options, on_text);
 }
 
 Result<Reply> Model::generate(std::span<const TokenId> tokens, const GenerateOptions& options,
                               const TextCallback& on_text) {
-  auto provider = impl_->initialized();
-  if (!provider) return std::unexpected(provider.error());
-  PendingReply pending;
-  auto active = (*provider)->generate_from_tokens(to_sequence(tokens, options), pending.sink());
-  if (!active) return std::unexpected(to_public(active.error()));
-  pending.set_active(*std::move(active));
-  return pending.collect(on_text, deadline_of(options));
+  const auto begin = [&](LocalProvider& provider, EventSink sink) {
+    return provider.generate_from_tokens(to_sequence(tokens, options), std::move(sink));
+  };
+  return impl_->reply_to(begin, options, on_text);
 }
 
 std::vector<Result<Reply>> Model::generate_batch(std::span<const std::vector<Message>> batch,

@@ -9,9 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "base/check.h"
 #include "runtime/kv_geometry.h"
 #include "runtime/logits_rows.h"
@@ -235,24 +232,9 @@ class DecoderGrowing final : public Decoder {
   }
 
   Result<void> collect(const Step& step, const Ort::Value& logits) {
-    const auto shape = logits.GetTensorTypeAndShapeInfo().GetShape();
-    const std::size_t width = limits_.vocabulary_size;
-    if (shape.size() != 3 || shape[0] != 1 || shape[1] < 1 ||
-        shape[2] != static_cast<std::int64_t>(width)) {
-      return std::unexpected(internal_error(
-          fmt::format("the model's logits have an unexpected shape [{}]", fmt::join(shape, ", "))));
-    }
-    const auto positions = static_cast<std::size_t>(shape[1]);
-    if (step.logits == LogitsWanted::kAll && positions != step.tokens.size()) {
-      return std::unexpected(unsupported("the model gives logits for the last position alone"));
-    }
-    const auto* const data = static_cast<const std::byte*>(logits.GetTensorRawData());
-    const std::size_t from = step.logits == LogitsWanted::kAll ? 0 : positions - 1;
-    const std::size_t to = step.logits == LogitsWanted::kNone ? from : positions;
-    for (std::size_t i = from; i < to; ++i) {
-      append_logits_row(data, graph_.logits_type, i, width, logits_);
-    }
-    return {};
+    TRY(const LogitsTensor tensor,
+        view_logits(logits, graph_.logits_type, 1, limits_.vocabulary_size));
+    return append_wanted_rows(tensor, 0, step, logits_);
   }
 
   // Constant after construction.

@@ -10,9 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "base/check.h"
 #include "runtime/kv_geometry.h"
 #include "runtime/kv_rows.h"
@@ -226,27 +223,11 @@ class DecoderShared final : public Decoder {
   /// Picks the wanted rows, in the order of the steps, out of [batch, positions, vocabulary].
   Result<Logits> collect(std::span<const Step> steps, std::uint32_t first,
                          const Ort::Value& logits) {
-    const Shape shape = logits.GetTensorTypeAndShapeInfo().GetShape();
-    const std::size_t width = limits_.vocabulary_size;
-    const std::size_t chunk = steps.front().tokens.size();
-    if (shape.size() != 3 || shape[0] != static_cast<std::int64_t>(steps.size()) || shape[1] < 1 ||
-        shape[2] != static_cast<std::int64_t>(width)) {
-      return std::unexpected(internal_error(
-          fmt::format("the model's logits have an unexpected shape [{}]", fmt::join(shape, ", "))));
-    }
-    const auto positions = static_cast<std::size_t>(shape[1]);
-    const auto* const data = static_cast<const std::byte*>(logits.GetTensorRawData());
+    TRY(const LogitsTensor tensor,
+        view_logits(logits, graph_.logits_type, steps.size(), limits_.vocabulary_size));
     logits_.clear();
     for (const Step& step : steps) {
-      const std::size_t begin = (rows_.row_of(step.slot) - first) * positions;
-      if (step.logits == LogitsWanted::kAll && positions != chunk) {
-        return std::unexpected(unsupported("the model gives logits for the last position alone"));
-      }
-      const std::size_t from = step.logits == LogitsWanted::kAll ? 0 : positions - 1;
-      const std::size_t to = step.logits == LogitsWanted::kNone ? from : positions;
-      for (std::size_t i = from; i < to; ++i) {
-        append_logits_row(data, graph_.logits_type, begin + i, width, logits_);
-      }
+      TRY_VOID(append_wanted_rows(tensor, rows_.row_of(step.slot) - first, step, logits_));
     }
     return Logits{.values = logits_, .rows = count_rows(steps)};
   }

@@ -3,6 +3,9 @@
 #include <bit>
 #include <cstring>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "runtime/graph_inspection.h"
 
 namespace onnxlocal {
@@ -34,6 +37,34 @@ void append_logits_row(const std::byte* logits, ONNXTensorElementDataType type, 
       to[i] = std::bit_cast<float>(static_cast<std::uint32_t>(load_half(from + 2 * i)) << 16);
     }
   }
+}
+
+Result<LogitsTensor> view_logits(const Ort::Value& logits, ONNXTensorElementDataType type,
+                                 std::size_t batch, std::size_t vocabulary) {
+  const auto shape = logits.GetTensorTypeAndShapeInfo().GetShape();
+  if (shape.size() != 3 || shape[0] != static_cast<std::int64_t>(batch) || shape[1] < 1 ||
+      shape[2] != static_cast<std::int64_t>(vocabulary)) {
+    return std::unexpected(internal_error(
+        fmt::format("the model's logits have an unexpected shape [{}]", fmt::join(shape, ", "))));
+  }
+  return LogitsTensor{.data = static_cast<const std::byte*>(logits.GetTensorRawData()),
+                      .type = type,
+                      .positions = static_cast<std::size_t>(shape[1]),
+                      .vocabulary = vocabulary};
+}
+
+Result<void> append_wanted_rows(const LogitsTensor& logits, std::size_t index, const Step& step,
+                                std::vector<float>& out) {
+  if (step.logits == LogitsWanted::kNone) return {};
+  const bool wants_all = step.logits == LogitsWanted::kAll;
+  if (wants_all && logits.positions != step.tokens.size()) {
+    return std::unexpected(unsupported("the model gives logits for the last position alone"));
+  }
+  const std::size_t end = (index + 1) * logits.positions;
+  for (std::size_t row = end - (wants_all ? logits.positions : 1); row < end; ++row) {
+    append_logits_row(logits.data, logits.type, row, logits.vocabulary, out);
+  }
+  return {};
 }
 
 std::uint32_t count_rows(std::span<const Step> steps) {
