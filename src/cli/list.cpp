@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/program.h"
+#include "model/embedding_folder.h"
 
 namespace onnxlocal {
 
@@ -14,6 +15,7 @@ json::object to_json_object(const StoredModel& model, bool is_default) {
           {"size_bytes", model.size_bytes},
           {"quantization", model.manifest.quantization},
           {"licence", model.manifest.licence},
+          {"kind", holds_embedding_model(model.path) ? "embedding" : "text"},
           {"default", is_default},
           {"problem", model.problem}};
 }
@@ -37,6 +39,7 @@ Result<ExitCode> run_list(bool is_json, const CommandContext& context) {
   std::vector<std::vector<std::string>> rows = {{"NAME", "TYPE", "SIZE", "LICENCE", "NOTE"}};
   for (const StoredModel& model : models) {
     std::string note = is_default(model) ? "default" : "";
+    if (holds_embedding_model(model.path)) note = "embedding model";
     if (!model.problem.empty()) note = "broken: " + model.problem;
     rows.push_back({model.name, model.manifest.quantization, human_bytes(model.size_bytes),
                     model.manifest.licence, std::move(note)});

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "cli/cache_settings.h"
@@ -11,8 +12,10 @@
 #include "cli/progress.h"
 #include "cli/serve_banner.h"
 #include "provider/local.h"
+#include "provider/local_embedder.h"
 #include "provider/unavailable.h"
 #include "server/server.h"
+#include "store/embedding_models.h"
 
 namespace onnxlocal {
 
@@ -58,6 +61,18 @@ Served open_model(const CommandContext& context, ProgressBar& bar, ProgressSink 
   return served;
 }
 
+/// The embedding models of the models folder. Borrows `embedder`, where there are any.
+EmbeddingModels offer_embeddings(const CommandContext& context,
+                                 std::optional<LocalEmbedder>& embedder) {
+  auto folders = list_embedding_models(context.store.paths());
+  if (folders.empty()) return {};
+  embedder.emplace(std::move(folders), runtime_options(context));
+  return {.models = embedder->models(),
+          .embed = [&embedder](EmbeddingRequest request, EmbeddingSink sink) {
+            return embedder->embed(std::move(request), std::move(sink));
+          }};
+}
+
 bool is_local(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
@@ -71,12 +86,11 @@ Result<ExitCode> run_serve(const CommandContext& context, bool allow_unauthentic
   ProgressBar bar;
   // The banner goes out in one piece.
   std::atomic<bool> has_banner = false;
-  const Served served =
-      open_model(context, bar,
-                 [&has_banner, show = bar.sink()](std::string_view what, std::uint64_t done,
-                                                  std::uint64_t total) {
-                   if (has_banner) show(what, done, total);
-                 });
+  Served served = open_model(context, bar,
+                             [&has_banner, show = bar.sink()](
+                                 std::string_view what, std::uint64_t done, std::uint64_t total) {
+                               if (has_banner) show(what, done, total);
+                             });
   options.allow_unauthenticated = allow_unauthenticated;
   if (options.batch_folder.empty()) {
     options.batch_folder = context.store.paths().models.parent_path() / "batches";
@@ -85,6 +99,8 @@ Result<ExitCode> run_serve(const CommandContext& context, bool allow_unauthentic
   options.host = settings.host;
   options.port = settings.port;
   options.read_pdf = make_pdf_reader();
+  std::optional<LocalEmbedder> embedder;  // Goes after the server.
+  options.embeddings = offer_embeddings(context, embedder);
   TRY(const auto server, Server::start(std::move(options), served.provider));
   server->catch_signals();
   fmt::print("{}", to_text({.url = server->url(),

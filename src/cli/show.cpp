@@ -5,6 +5,7 @@
 #include "cli/program.h"
 #include "model/model_config.h"
 #include "runtime/model_session.h"
+#include "store/embedding_models.h"
 
 namespace onnxlocal {
 
@@ -43,6 +44,7 @@ json::object to_json_object(const ModelFolder& folder, const StoredModel& model)
   }
   return {{"name", folder.name},
           {"path", folder.path.string()},
+          {"kind", "text"},
           {"size_bytes", model.size_bytes},
           {"architecture", config.architecture},
           {"parameters", model.manifest.parameters},
@@ -94,8 +96,40 @@ void print_text(const ModelFolder& folder, const StoredModel& model,
   fmt::print("{}", table(rows));
 }
 
+Result<ExitCode> show_embedding_model(const std::filesystem::path& path, bool is_json) {
+  TRY(const EmbeddingFolder folder, read_embedding_folder(path));
+  const StoredModel model = read_stored_model(path);
+  const EmbeddingConfig& config = folder.config;
+  if (is_json) {
+    print_json(json::object{{"name", folder.name},
+                            {"path", folder.path.string()},
+                            {"kind", "embedding"},
+                            {"size_bytes", model.size_bytes},
+                            {"architecture", config.architecture},
+                            {"context_tokens", config.context_tokens},
+                            {"dimensions", config.dimensions},
+                            {"pooling", to_string(config.pooling)},
+                            {"normalizes", config.normalizes},
+                            {"licence", model.manifest.licence}});
+    return ExitCode::kOk;
+  }
+  fmt::print("{}", table({{"name", folder.name},
+                          {"kind", "embedding model"},
+                          {"folder", folder.path.string()},
+                          {"size", human_bytes(model.size_bytes)},
+                          {"architecture", config.architecture},
+                          {"context", fmt::format("{} tokens", config.context_tokens)},
+                          {"vectors", fmt::format("{} numbers, {} pooling{}", config.dimensions,
+                                                  to_string(config.pooling),
+                                                  config.normalizes ? ", length 1" : "")}}));
+  return ExitCode::kOk;
+}
+
 Result<ExitCode> run_show(const std::string& name, bool is_json, const CommandContext& context) {
   const std::string& wanted = name.empty() ? context.settings.model : name;
+  if (const auto path = find_embedding_model(context.store.paths(), wanted)) {
+    return show_embedding_model(*path, is_json);
+  }
   TRY(const ModelFolder folder, context.store.resolve(wanted));
   const StoredModel model = read_stored_model(folder.path);
   if (is_json) {

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "base/file_system.h"
+#include "model/folder_files.h"
 #include "model/json_fields.h"
 #include "model/limits.h"
 #include "model/model_config.h"
@@ -32,19 +32,12 @@ Result<std::string> template_text(const JsonFields& fields) {
   return std::string();
 }
 
-/// The file's text, empty where there is no such file.
-Result<std::string> read_optional(const std::filesystem::path& file, std::size_t bytes_max) {
-  auto text = read_text_file(file, bytes_max);
-  if (!text && text.error().code == ErrorCode::kNotFound) return std::string();
-  return text;
-}
-
 }  // namespace
 
 Result<ChatTemplateSource> read_chat_template(const std::filesystem::path& folder) {
   ChatTemplateSource result;
   const auto tokenizer_config = folder / "tokenizer_config.json";
-  TRY(const auto text, read_optional(tokenizer_config, kTokenizerConfigBytesMax));
+  TRY(const auto text, read_optional_file(tokenizer_config, kTokenizerConfigBytesMax));
   if (!text.empty()) {
     TRY(const auto document, parse_model_json(text, tokenizer_config.string()));
     const JsonFields fields(document.get_object(), tokenizer_config.string());
@@ -52,7 +45,7 @@ Result<ChatTemplateSource> read_chat_template(const std::filesystem::path& folde
     TRY(result.eos_token, token_text(fields, "eos_token"));
     TRY(result.source, template_text(fields));
   }
-  TRY(auto source, read_optional(folder / "chat_template.jinja", kChatTemplateBytesMax));
+  TRY(auto source, read_optional_file(folder / "chat_template.jinja", kChatTemplateBytesMax));
   if (!source.empty()) result.source = std::move(source);
   return result;
 }

@@ -1,13 +1,12 @@
 #include "model/model_config.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <onnx/onnx_pb.h>
 
-#include <algorithm>
-
 #include "base/file_system.h"
+#include "model/embedding_folder.h"
 #include "model/exported_graph.h"
+#include "model/folder_files.h"
 #include "model/limits.h"
 #include "model/onnx_file.h"
 
@@ -16,22 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_file(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
-}
-
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
   return fs::is_directory(path, ignored);
-}
-
-/// The folder's own name, also for "models/x/" and "models/x/.".
-std::string folder_name(const fs::path& folder) {
-  std::error_code failed;
-  auto whole = fs::weakly_canonical(fs::absolute(folder, failed), failed);
-  if (failed) whole = folder;
-  return whole.has_filename() ? whole.filename().string() : whole.parent_path().filename().string();
 }
 
 Result<void> check_model_file(const ModelFolder& model, std::string_view named_by) {
@@ -68,6 +54,12 @@ Result<ModelFolder> read_exported_folder(const fs::path& folder, const std::stri
   ModelFolder model;
   model.path = folder;
   model.name = folder_name(folder);
+  if (holds_embedding_model(folder)) {
+    return std::unexpected(unsupported(
+        fmt::format("{} is an embedding model: it gives vectors, not text", model.name),
+        "name a model that writes text; `onnx-local serve` offers the embedding models of the "
+        "models folder at /v1/embeddings"));
+  }
   const auto config_file = folder / "config.json";
   TRY(const auto text, read_text_file(config_file, kConfigBytesMax));
   onnx::ModelProto proto;
@@ -82,33 +74,6 @@ Result<ModelFolder> read_exported_folder(const fs::path& folder, const std::stri
     TRY_VOID(apply_generation_config(generation, generation_file.string(), model.config));
   }
   return model;
-}
-
-/// The graph of an export that has no genai_config.json: the usual names, else the only one there.
-Result<std::string> find_exported_graph(const fs::path& folder) {
-  for (const auto* name : {"model.onnx", "decoder_model_merged.onnx", "onnx/model.onnx",
-                           "onnx/decoder_model_merged.onnx"}) {
-    if (is_file(folder / name)) return std::string(name);
-  }
-  std::vector<std::string> found;
-  for (const auto* part : {"", "onnx"}) {
-    std::error_code failed;
-    for (auto entry = fs::directory_iterator(folder / part, failed);
-         !failed && entry != fs::directory_iterator(); entry.increment(failed)) {
-      if (entry->path().extension() != ".onnx") continue;
-      found.push_back((fs::path(part) / entry->path().filename()).string());
-    }
-  }
-  std::ranges::sort(found);
-  if (found.size() == 1) return found.front();
-  if (found.empty()) {
-    return std::unexpected(
-        model_corrupt(fmt::format("{}: no genai_config.json and no .onnx file", folder.string()),
-                      "name a model folder, an .onnx file or a .gguf file"));
-  }
-  return std::unexpected(invalid_request(
-      fmt::format("{}: several .onnx files: {}", folder.string(), fmt::join(found, ", ")),
-      "name one of them"));
 }
 
 Result<ModelFolder> read_folder(const fs::path& folder) {

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "model/embedding_folder.h"
 #include "model/manifest.h"
 #include "model/model_config.h"
 
@@ -12,6 +13,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (data[0] == 'm') {
     const auto manifest = onnxlocal::parse_manifest(text, "input");
     if (manifest && !onnxlocal::parse_manifest(to_json(*manifest), "output")) __builtin_trap();
+    return 0;
+  }
+  if (data[0] == 'e') {
+    const auto modules = onnxlocal::parse_embedding_modules(text, "input");
+    if (modules && modules->pooling_folder.find('/') != std::string::npos) __builtin_trap();
+    return 0;
+  }
+  if (data[0] == 'p') {
+    const auto pooling = onnxlocal::parse_pooling_config(text, "input");
+    if (!pooling && pooling.error().message.empty()) __builtin_trap();
     return 0;
   }
   const auto config = onnxlocal::parse_genai_config(text, "input");

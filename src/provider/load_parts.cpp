@@ -1,8 +1,6 @@
 #include "provider/load_parts.h"
 
 #include <algorithm>
-#include <chrono>
-#include <filesystem>
 #include <iterator>
 #include <optional>
 #include <system_error>
@@ -37,14 +35,14 @@ Result<Texts> load_texts(const ModelFolder& folder) {
   return texts;
 }
 
+}  // namespace
+
 std::chrono::sys_seconds changed_at(const std::filesystem::path& file) {
   std::error_code error;
   const auto time = std::filesystem::last_write_time(file, error);
   if (error) return {};
   return std::chrono::floor<std::chrono::seconds>(std::chrono::file_clock::to_sys(time));
 }
-
-}  // namespace
 
 std::shared_future<bool> find_out_grammars(std::shared_ptr<const Tokenizer> tokenizer) {
   return std::async(std::launch::async, [tokenizer = std::move(tokenizer)] {

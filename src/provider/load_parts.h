@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <stop_token>
@@ -28,6 +30,9 @@ Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& r
 Result<void> add_draft_model(LocalParts& parts, const ModelFolder& draft,
                              const RuntimeOptions& runtime, const ProgressSink& progress,
                              const std::stop_token& stop);
+
+/// When a file was changed last; 1970 where it is not there.
+std::chrono::sys_seconds changed_at(const std::filesystem::path& file);
 
 /// What is known of a model before it is loaded.
 ModelInfo describe_model(const ModelFolder& folder, const RuntimeOptions& runtime);

@@ -1,11 +1,14 @@
 #include "server/addressing.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "api/fields.h"
 #include "base/hash.h"
 #include "server/handlers/models.h"
 
@@ -32,9 +35,15 @@ std::string agent_of(const HttpRequest& request) {
 
 /// A provider that is still loading lists nothing: then it decides itself.
 Result<void> choose_model(GenerationRequest& generation, const Models& models) {
-  const auto cards = model_cards(*models.provider);
+  const auto cards = model_cards(models);
   if (cards.empty()) return {};
   TRY(const anthropic::ModelCard* card, models.aliases->resolve(generation.model, cards));
+  if (card->gives_vectors) {
+    Error error = field_error(
+        "model", fmt::format("{} is an embedding model: it gives vectors, not text", card->id));
+    error.hint = "ask POST /v1/embeddings";
+    return std::unexpected(std::move(error));
+  }
   generation.model = card->id;
   return {};
 }

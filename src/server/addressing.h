@@ -6,6 +6,7 @@
 
 #include "api/anthropic/documents.h"
 #include "generation/request.h"
+#include "provider/embeddings.h"
 #include "provider/provider.h"
 #include "server/model_aliases.h"
 #include "server/router.h"
@@ -17,9 +18,11 @@ struct Models {
   std::shared_ptr<Provider> provider;
   std::shared_ptr<const ModelAliases> aliases = std::make_shared<ModelAliases>();
   anthropic::PdfReader read_pdf = {};  ///< As in `ServerOptions`.
+  EmbeddingModels embeddings = {};
 };
 
-/// Puts the id of the model in place of what the client wrote for it. Errors: not_found.
+/// Puts the id of the model in place of what the client wrote for it. Errors: not_found,
+/// invalid_request (it writes no text).
 Result<void> choose_model(GenerationRequest& generation, const Models& models);
 
 /// The cache scope of a client's key, from its digest.

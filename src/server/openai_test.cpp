@@ -12,6 +12,31 @@ using testing::StartsWith;
 
 class OpenAi : public ServerTest {
  protected:
+  OpenAi() {
+    options.embeddings.models = {{.id = "onnx-local/vectors",
+                                  .display_name = "Vectors",
+                                  .created_at = {},
+                                  .context_tokens = 512,
+                                  .dimensions = 1}};
+    options.embeddings.embed = count_parts;
+  }
+
+  /// One number for each input: how many bytes or tokens it has. "broken" fails.
+  static Result<ActiveGeneration> count_parts(const EmbeddingRequest& request, EmbeddingSink sink) {
+    Embeddings made;
+    for (const RawPrompt& input : request.inputs) {
+      if (input == RawPrompt(std::string("broken"))) {
+        sink(std::unexpected(invalid_request("input.0: it is broken")));
+        return ActiveGeneration();
+      }
+      const std::size_t size = std::visit([](const auto& parts) { return parts.size(); }, input);
+      made.vectors.push_back({static_cast<float>(size)});
+      made.tokens += static_cast<std::uint32_t>(size);
+    }
+    sink(std::move(made));
+    return ActiveGeneration();
+  }
+
   static std::string chat_body(std::string_view more = {}) {
     return R"({"model":"scripted","messages":[{"role":"user","content":"Hi"}])" +
            std::string(more) + "}";
@@ -135,11 +160,55 @@ TEST_F(OpenAi, StreamsAResponse) {
   EXPECT_THAT(response.body, HasSubstr("event: response.completed\n"));
 }
 
-TEST_F(OpenAi, SaysWhyThereAreNoEmbeddings) {
+TEST_F(OpenAi, GivesEmbeddings) {
+  const RawResponse response =
+      ask("POST", "/v1/embeddings", R"({"model":"vectors","input":["abc",[7,7]]})");
+  ASSERT_EQ(response.status, 200U) << response.body;
+  const json::value body = parse(response.body);
+  EXPECT_EQ(body.at("model"), "vectors");
+  EXPECT_EQ(body.at("data").at(0).at("embedding").at(0).to_number<float>(), 3);
+  EXPECT_EQ(body.at("data").at(1).at("embedding").at(0).to_number<float>(), 2);
+  EXPECT_EQ(body.at("usage").at("prompt_tokens"), 5);
+}
+
+TEST_F(OpenAi, TellsWhatIsWrongWithAnInput) {
+  expect_openai_error(ask("POST", "/v1/embeddings", R"({"model":"vectors","input":"broken"})"), 400,
+                      "input.0");
+  expect_openai_error(ask("POST", "/v1/embeddings", R"({"model":"vectors","input":[]})"), 400,
+                      "input");
+  EXPECT_EQ(ask("POST", "/v1/embeddings", R"({"model":"nobody","input":"x"})").status, 404U);
+}
+
+TEST_F(OpenAi, SaysWhichModelsGiveEmbeddings) {
   const RawResponse response = ask("POST", "/v1/embeddings", R"({"model":"scripted","input":"x"})");
   expect_openai_error(response, 400, "model");
-  EXPECT_THAT(response.body, HasSubstr("no embeddings"));
-  EXPECT_EQ(ask("POST", "/v1/embeddings", R"({"model":"nobody","input":"x"})").status, 404U);
+  EXPECT_THAT(response.body, HasSubstr("gives no embeddings"));
+  EXPECT_THAT(response.body, HasSubstr("onnx-local/vectors"));
+}
+
+TEST_F(OpenAi, RefusesTextFromAnEmbeddingModel) {
+  const RawResponse response =
+      ask("POST", "/v1/completions", R"({"model":"vectors","prompt":"x"})");
+  expect_openai_error(response, 400, "model");
+  EXPECT_THAT(response.body, HasSubstr("ask POST /v1/embeddings"));
+}
+
+TEST_F(OpenAi, GivesEmbeddingsBesideABrokenModel) {
+  ProviderStatus status;
+  status.state = ProviderStatus::State::kFailed;
+  provider->set_status(status);
+  EXPECT_EQ(ask("POST", "/v1/embeddings", R"({"model":"vectors","input":"x"})").status, 200U);
+}
+
+TEST_F(OpenAi, CountsTheTokensOfEmbeddingsForTheirKey) {
+  options.default_limits.input_tokens_per_minute = 100;
+  const auto embed = [&] {
+    return ask("POST", "/v1/embeddings",
+               R"({"model":"vectors","input":")" + std::string(90, 'x') + "\"}");
+  };
+  EXPECT_EQ(embed().status, 200U);
+  EXPECT_EQ(embed().status, 200U) << "anything is left";
+  EXPECT_EQ(embed().status, 429U);
 }
 
 TEST_F(OpenAi, ListsModelsInAFormThatBothFormatsTake) {
@@ -148,6 +217,9 @@ TEST_F(OpenAi, ListsModelsInAFormThatBothFormatsTake) {
   EXPECT_EQ(body.at("data").at(0).at("object"), "model");
   EXPECT_EQ(body.at("data").at(0).at("type"), "model");
   EXPECT_EQ(body.at("data").at(0).at("created"), 0);
+  const json::value& embeddings = body.at("data").at(1).at("capabilities").at("embeddings");
+  EXPECT_EQ(embeddings.at("supported"), true);
+  EXPECT_EQ(embeddings.at("dimensions"), 1);
 }
 
 TEST_F(OpenAi, RepeatsAPromptOfTokensAsText) {

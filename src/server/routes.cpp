@@ -7,6 +7,7 @@
 #include "server/handlers/messages.h"
 #include "server/handlers/models.h"
 #include "server/handlers/openai.h"
+#include "server/handlers/openai_embeddings.h"
 #include "server/handlers/openai_responses.h"
 
 namespace onnxlocal {
@@ -48,8 +49,8 @@ std::vector<Route> make_routes(const RouteParts& parts) {
   const Handler complete = [models](const HttpRequest& request, RequestContext context) {
     return create_completion(models, request, std::move(context));
   };
-  const Handler embed = [models](const HttpRequest& request, const RequestContext& context) {
-    return refuse_embeddings(models, request, context);
+  const Handler embed = [models](const HttpRequest& request, RequestContext context) {
+    return create_embeddings(models, request, std::move(context));
   };
   const auto store = std::make_shared<ResponseStore>();
   const Handler respond = [models, store](const HttpRequest& request, RequestContext context) {

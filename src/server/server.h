@@ -9,6 +9,7 @@
 
 #include "api/anthropic/documents.h"
 #include "base/result.h"
+#include "provider/embeddings.h"
 #include "provider/provider.h"
 #include "server/clock.h"
 #include "server/limits.h"
@@ -37,6 +38,7 @@ struct ServerOptions {
   std::filesystem::path batch_folder = {};
   /// Gives the text of PDF files in requests, on a worker; without it they are refused.
   anthropic::PdfReader read_pdf = {};
+  EmbeddingModels embeddings = {};  ///< Listed beside the provider's models.
   Clock clock = {};
 };
 

@@ -10,6 +10,7 @@
 #include "base/file_lock.h"
 #include "base/file_system.h"
 #include "base/hash.h"
+#include "model/embedding_folder.h"
 #include "store/disk_preflight.h"
 #include "store/model_name.h"
 
@@ -53,6 +54,11 @@ Result<void> inspect_folder(const fs::path& folder, Manifest& manifest) {
     TRY(const std::string text, read_text_file(file, kManifestBytesMax));
     TRY(manifest, parse_manifest(text, file.string()));
     TRY_VOID(verify_files(folder, manifest, /*check_hashes=*/false));
+  }
+  if (holds_embedding_model(folder)) {
+    TRY(const EmbeddingFolder model, read_embedding_folder(folder));
+    static_cast<void>(model);
+    return {};
   }
   TRY(const ModelFolder model, read_model_folder(folder));
   static_cast<void>(model);
@@ -164,8 +170,11 @@ Result<std::string> ModelStore::default_model() const {
   if (const auto chosen = environment_variable("ONNX_LOCAL_MODEL")) {
     return std::string(without_prefix(*chosen));
   }
-  const auto names = names_in(paths_.models);
+  auto names = names_in(paths_.models);
   if (std::ranges::find(names, kDefaultModel) != names.end()) return std::string(kDefaultModel);
+  std::erase_if(names, [this](const std::string& name) {
+    return holds_embedding_model(paths_.models / name);
+  });
   if (names.size() == 1) return names.front();
   if (names.empty()) {
     return std::unexpected(not_found(fmt::format("there is no model in {}", paths_.models.string()),

@@ -19,6 +19,7 @@
 
 #include "base/file_lock.h"
 #include "store/disk_preflight.h"
+#include "store/embedding_models.h"
 #include "tiny_gguf.h"
 
 namespace onnxlocal {
@@ -143,6 +144,32 @@ TEST_F(ModelStoreTest, AsksWhereSeveralModelsCouldBeMeant) {
   const auto name = store().default_model();
   ASSERT_FALSE(name);
   EXPECT_THAT(name.error().message, HasSubstr("one, two"));
+}
+
+TEST_F(ModelStoreTest, KnowsAnEmbeddingModelAmongTheOthers) {
+  make_broken_model("writer");
+  fs::copy(ONNXLOCAL_TEST_DATA "/tiny_embedding", models() / "vectors",
+           fs::copy_options::recursive);
+  write(models() / "vectors-without-graph" / "modules.json", "[]");
+  EXPECT_EQ(store().list().at(0).problem, "") << "vectors";
+  EXPECT_EQ(store().default_model().value(), "writer");
+  const auto folders = list_embedding_models(store().paths());
+  ASSERT_EQ(folders.size(), 1U) << "one that cannot be used is left out";
+  EXPECT_EQ(folders[0].name, "vectors");
+  const auto text = store().resolve("vectors");
+  ASSERT_FALSE(text);
+  EXPECT_THAT(text.error().message, HasSubstr("vectors is an embedding model"));
+}
+
+TEST_F(ModelStoreTest, FindsAnEmbeddingModelByNameOrPath) {
+  const fs::path elsewhere = ONNXLOCAL_TEST_DATA "/tiny_embedding";
+  fs::copy(elsewhere, models() / "vectors", fs::copy_options::recursive);
+  make_broken_model("writer");
+  const StorePaths paths = store().paths();
+  EXPECT_EQ(find_embedding_model(paths, "onnx-local/vectors"), models() / "vectors");
+  EXPECT_EQ(find_embedding_model(paths, elsewhere.string()), elsewhere);
+  EXPECT_EQ(find_embedding_model(paths, "writer"), std::nullopt);
+  EXPECT_EQ(find_embedding_model(paths, ""), std::nullopt);
 }
 
 TEST_F(ModelStoreTest, LetsTheEnvironmentNameTheDefault) {

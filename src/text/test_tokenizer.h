@@ -43,6 +43,22 @@ inline std::shared_ptr<const Tokenizer> byte_tokenizer(const std::vector<std::st
   return Tokenizer::from_json(json::serialize(tokenizer)).value();
 }
 
+/// The byte tokenizer, whose post-processor puts <|im_start|> (257) before a text and <|im_end|>
+/// (258) behind it.
+inline std::shared_ptr<const Tokenizer> framing_tokenizer() {
+  json::value tokenizer = json::parse(read("byte_tokenizer.json")).value();
+  tokenizer.as_object()["post_processor"] = json::parse(R"({"type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<|im_start|>", "type_id": 0}},
+               {"Sequence": {"id": "A", "type_id": 0}},
+               {"SpecialToken": {"id": "<|im_end|>", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {
+      "<|im_start|>": {"id": "<|im_start|>", "ids": [257], "tokens": ["<|im_start|>"]},
+      "<|im_end|>": {"id": "<|im_end|>", "ids": [258], "tokens": ["<|im_end|>"]}}})")
+                                                .value();
+  return Tokenizer::from_json(json::serialize(tokenizer)).value();
+}
+
 /// Each byte of `text` as the byte tokenizer's token.
 inline std::vector<TokenId> bytes_of(std::string_view text) {
   std::vector<TokenId> tokens;

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "base/utf8.h"
+#include "text/encode_input.h"
 #include "text/test_tokenizer.h"
 
 namespace onnxlocal {
@@ -43,6 +44,18 @@ TEST(Tokenizer, ParsesSpecialTokensOnlyWhereAsked) {
                                  "<|im_end|><|im_end|>", "<|im_<|im_end|>end|>"}) {
     EXPECT_EQ(tokenizer->encode(text, SpecialTokens::kAsText).value(), bytes_of(text)) << text;
   }
+}
+
+TEST(Tokenizer, PutsThePostProcessorsTokensAroundAnInput) {
+  const auto tokenizer = test::framing_tokenizer();
+  for (const std::string text : {"", "hi", "<|im_start|>"}) {
+    std::vector<TokenId> framed = bytes_of(text);
+    framed.insert(framed.begin(), kImStart);
+    framed.push_back(kImEnd);
+    EXPECT_EQ(encode_input(*tokenizer, text).value(), framed) << text;
+    EXPECT_EQ(tokenizer->encode(text, SpecialTokens::kAsText).value(), bytes_of(text)) << text;
+  }
+  EXPECT_EQ(encode_input(*byte_tokenizer(), "hi").value(), bytes_of("hi"));
 }
 
 TEST(Tokenizer, TextCannotSmuggleItsOwnMarkersIn) {

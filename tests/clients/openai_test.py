@@ -162,13 +162,48 @@ class Checks:
         call = answer.output[-1]
         assert call.type == "function_call" and json.loads(call.arguments)["city"], answer
 
-    def check_that_embeddings_say_why_not(self):
-        try:
-            self.client.embeddings.create(model=self.model, input="x")
-        except openai.BadRequestError as error:
-            assert "embedding" in error.message, error
-            return
-        raise AssertionError("it was accepted")
+    def embedding_model(self):
+        """The embedding model that the server offers."""
+        return next(model.id for model in self.client.models.list()
+                    if model.capabilities["embeddings"]["supported"])
+
+    def embed(self, texts, **more):
+        answer = self.client.embeddings.create(model=self.embedding_model(), input=texts, **more)
+        assert [item.index for item in answer.data] == list(range(len(answer.data))), answer
+        return answer
+
+    def check_embeddings(self):
+        answer = self.embed(["a lighthouse", "a boat", "a lighthouse"])
+        vectors = [item.embedding for item in answer.data]
+        assert vectors[0] == vectors[2] != vectors[1], vectors
+        assert all(abs(sum(x * x for x in vector) - 1) < 1e-5 for vector in vectors), vectors
+        assert answer.usage.prompt_tokens == answer.usage.total_tokens > 3, answer.usage
+        assert answer.object == "list" and answer.model == self.embedding_model(), answer
+
+    def check_that_embeddings_are_the_same_in_each_encoding(self):
+        # Without a format, the SDK asks for base64 and decodes it.
+        decoded = self.embed("a lighthouse").data[0].embedding
+        plain = self.embed("a lighthouse", encoding_format="float").data[0].embedding
+        assert len(decoded) == len(plain) > 0
+        assert all(abs(x - y) < 1e-7 for x, y in zip(decoded, plain)), (decoded, plain)
+
+    def check_embeddings_of_fewer_dimensions(self):
+        vector = self.embed("a lighthouse", dimensions=4).data[0].embedding
+        assert len(vector) == 4 and abs(sum(x * x for x in vector) - 1) < 1e-5, vector
+
+    def check_embedding_errors(self):
+        model = self.embedding_model()
+        create = self.client.embeddings.create
+        self.refused(openai.BadRequestError, lambda: create(model=self.model, input="x"), "model")
+        self.refused(openai.BadRequestError, lambda: create(model=model, input=["x", ""]), "input.1")
+        self.refused(openai.BadRequestError,
+                     lambda: create(model=model, input="word " * 100_000), "input.0")
+        self.refused(openai.BadRequestError,
+                     lambda: create(model=model, input="x", dimensions=10**6), "dimensions")
+        self.refused(openai.BadRequestError,
+                     lambda: self.chat(model=model), "model")
+        self.refused(openai.NotFoundError, lambda: create(model="no-such-model", input="x"),
+                     "model", "model_not_found")
 
     def check_completion(self):
         text = self.client.completions.create(model=self.model, prompt=STORY, max_tokens=8,

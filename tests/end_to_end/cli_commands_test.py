@@ -81,6 +81,19 @@ class Commands(unittest.TestCase):
         self.assertIn(name, self.check(run("list", variables=self.own_home())).stdout)
         self.assertIn("8192 tokens", self.check(run("show", variables=self.own_home())).stdout)
 
+    def test_an_embedding_model_is_listed_and_shown_and_writes_no_text(self):
+        data = pathlib.Path(__file__).parent.parent / "data" / "tiny_embedding"
+        shutil.copytree(data, self.scratch / "home" / "models" / "vectors")
+        entry, = self.json_of("list", variables=self.own_home())["models"]
+        self.assertEqual((entry["name"], entry["kind"], entry["problem"]), ("vectors", "embedding", ""))
+        shown = self.json_of("show", "vectors", variables=self.own_home())
+        self.assertEqual([shown[key] for key in ("kind", "dimensions", "pooling", "context_tokens")],
+                         ["embedding", 8, "mean", 64])
+        self.assertIn("length 1", self.check(run("show", "vectors", variables=self.own_home())).stdout)
+        error = self.json_of("run", "Hello", code=1, variables={"ONNX_MODEL_PATH": str(data)})["error"]
+        self.assertIn("tiny_embedding is an embedding model", error["message"])
+        self.assertIn("/v1/embeddings", error["hint"])
+
     def test_a_longer_window_is_imported_as_a_model_of_its_own(self):
         home = self.own_home()
         done = self.check(run("import", GGUF, "--context", 32768, variables=home))

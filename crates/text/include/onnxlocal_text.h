@@ -117,6 +117,10 @@ int32_t onnxlocal_tokenizer_load(onnxlocal_slice json, onnxlocal_tokenizer** tok
 void onnxlocal_tokenizer_free(onnxlocal_tokenizer* tokenizer);
 int32_t onnxlocal_tokenizer_encode(const onnxlocal_tokenizer* tokenizer, onnxlocal_slice text,
                                    bool may_spell_special, onnxlocal_tokens* tokens, char** error);
+/* As an input of its own: `text` spells no special token, and those of the tokenizer's
+ * post-processor stand around it. */
+int32_t onnxlocal_tokenizer_encode_input(const onnxlocal_tokenizer* tokenizer, onnxlocal_slice text,
+                                         onnxlocal_tokens* tokens, char** error);
 /* Special tokens and ids that no token has give no text. */
 int32_t onnxlocal_tokenizer_decode(const onnxlocal_tokenizer* tokenizer, const uint32_t* tokens,
                                    size_t count, onnxlocal_text* text, char** error);

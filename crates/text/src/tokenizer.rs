@@ -136,8 +136,18 @@ impl Core {
         self.encode_with_stand_ins(&parsed)
     }
 
+    /// `text` as an input of its own: it spells no special token, and those that the tokenizer's
+    /// post-processor adds (`[CLS]`, `</s>`) stand around it.
+    pub fn encode_input(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_by_library(&self.stand_ins.sanitize(text), true)
+    }
+
     /// Text in which stand-ins, and they alone, are special tokens.
     pub fn encode_with_stand_ins(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_by_library(text, false)
+    }
+
+    fn encode_by_library(&self, text: &str, post_processed: bool) -> Result<Vec<u32>> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(TextError::new(
                 Status::TooLarge,
@@ -146,7 +156,7 @@ impl Core {
         }
         let encoding = self
             .hf
-            .encode_fast(text, false)
+            .encode_fast(text, post_processed)
             .map_err(|error| TextError::internal(format!("tokenizing: {error}")))?;
         let true_id = |id: u32| match id.checked_sub(self.stand_in_id) {
             Some(index) => self.special_ids.get(index as usize).copied().unwrap_or(id),

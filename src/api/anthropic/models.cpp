@@ -31,6 +31,11 @@ json::object supported_kinds(bool yes, std::initializer_list<std::string_view> k
 
 /// What a request may ask for without being refused, and gets.
 json::object capabilities(const ModelCard& model) {
+  if (model.gives_vectors) {
+    json::object embeddings = supported(true);
+    if (model.dimensions > 0) embeddings["dimensions"] = model.dimensions;
+    return {{"embeddings", std::move(embeddings)}};
+  }
   json::object thinking = supported(model.can_think);
   json::object types;
   for (const char* type : {"adaptive", "between_tools", "disabled", "enabled"}) {
@@ -38,6 +43,7 @@ json::object capabilities(const ModelCard& model) {
   }
   thinking["types"] = std::move(types);
   return {{"batch", supported(true)},
+          {"embeddings", supported(false)},
           {"citations", supported(false)},
           {"code_execution", supported(false)},
           {"image_input", supported(false)},
@@ -135,7 +141,8 @@ Result<const ModelCard*> resolve_model(std::string_view requested,
     if (requested == id) return &model;
     if (id.starts_with(kOwnPrefix) && requested == id.substr(kOwnPrefix.size())) return &model;
   }
-  if (requested.starts_with(kAliasPrefix) && !models.empty()) return &models.front();
+  const auto writer = std::ranges::find(models, false, &ModelCard::gives_vectors);
+  if (requested.starts_with(kAliasPrefix) && writer != models.end()) return &*writer;
   std::vector<std::string_view> ids;
   for (const ModelCard& model : models) ids.emplace_back(model.id);
   return std::unexpected(not_found(

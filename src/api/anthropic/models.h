@@ -18,7 +18,9 @@ struct ModelCard {
   std::chrono::sys_seconds created_at;
   std::uint32_t context_tokens = 0;
   std::uint32_t tokens_max = 0;
-  bool can_think = false;  ///< Others accept `thinking` too, and simply answer.
+  bool can_think = false;        ///< Others accept `thinking` too, and simply answer.
+  bool gives_vectors = false;    ///< An embedding model: no message can be for it.
+  std::uint32_t dimensions = 0;  ///< Of its vectors; 0 where that is not known.
 };
 
 /// Which part of the list a client asks for. At most one of the two ids is set.
@@ -40,7 +42,8 @@ Result<std::string> model_list_body(std::span<const ModelCard> models, const Mod
 std::string model_body(const ModelCard& model);
 
 /// Finds who answers for the id a client wrote: a listed id, with or without "onnx-local/", or any
-/// "claude-..." id, which means the first model, so that clients with built-in names work.
+/// "claude-..." id, which means the first model that writes text, so that clients with built-in
+/// names work.
 /// Errors: not_found, naming the models that exist.
 Result<const ModelCard*> resolve_model(std::string_view requested,
                                        std::span<const ModelCard> models);

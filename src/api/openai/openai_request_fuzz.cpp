@@ -7,6 +7,7 @@
 
 #include "api/openai/chat_request.h"
 #include "api/openai/completion_request.h"
+#include "api/openai/embedding_request.h"
 #include "api/openai/response_request.h"
 #include "base/check.h"
 #include "base/json.h"
@@ -47,12 +48,25 @@ void check(const Parsed& parsed) {
   }
 }
 
+void check_embedding(const Result<openai::EmbeddingBody>& parsed) {
+  if (!parsed) {
+    CHECK(!parsed.error().message.empty());
+    return;
+  }
+  CHECK(!parsed->embedding.inputs.empty());
+  CHECK(parsed->embedding.dimensions.value_or(1) >= 1);
+  for (const RawPrompt& input : parsed->embedding.inputs) {
+    CHECK(std::visit([](const auto& parts) { return !parts.empty(); }, input));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
   check(openai::parse_chat_request(body));
   check(openai::parse_completion_request(body));
+  check_embedding(openai::parse_embedding_request(body));
   auto response = openai::parse_response_request(body);
   if (!response) {
     CHECK(!response.error().message.empty());

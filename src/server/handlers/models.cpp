@@ -4,15 +4,23 @@
 
 namespace onnxlocal {
 
-std::vector<anthropic::ModelCard> model_cards(const Provider& provider) {
+std::vector<anthropic::ModelCard> model_cards(const Models& models) {
   std::vector<anthropic::ModelCard> cards;
-  for (const ModelInfo& model : provider.models()) {
+  for (const ModelInfo& model : models.provider->models()) {
     cards.push_back({.id = model.id,
                      .display_name = model.display_name,
                      .created_at = model.created_at,
                      .context_tokens = model.context_tokens,
                      .tokens_max = model.tokens_max,
                      .can_think = model.can_think});
+  }
+  for (const EmbeddingModelInfo& model : models.embeddings.models) {
+    cards.push_back({.id = model.id,
+                     .display_name = model.display_name,
+                     .created_at = model.created_at,
+                     .context_tokens = model.context_tokens,
+                     .gives_vectors = true,
+                     .dimensions = model.dimensions});
   }
   return cards;
 }
@@ -23,13 +31,13 @@ Reply list_models(const Models& models, const HttpRequest& request, const Reques
   const auto before_id = query_value(request.query, "before_id");
   const auto page = anthropic::parse_model_page(limit, after_id, before_id);
   if (!page) return error_response(page.error(), context.request_id);
-  auto body = anthropic::model_list_body(model_cards(*models.provider), *page);
+  auto body = anthropic::model_list_body(model_cards(models), *page);
   if (!body) return error_response(body.error(), context.request_id);
   return json_response(*std::move(body));
 }
 
 Reply retrieve_model(const Models& models, const RequestContext& context) {
-  const auto cards = model_cards(*models.provider);
+  const auto cards = model_cards(models);
   const auto found = models.aliases->resolve(context.parameter, cards);
   if (!found) return error_response(found.error(), context.request_id);
   anthropic::ModelCard card = **found;

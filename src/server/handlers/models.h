@@ -9,8 +9,8 @@
 
 namespace onnxlocal {
 
-/// What the provider offers, in the words of the wire format.
-std::vector<anthropic::ModelCard> model_cards(const Provider& provider);
+/// What the provider offers, and behind it the embedding models, in the words of the wire format.
+std::vector<anthropic::ModelCard> model_cards(const Models& models);
 
 /// GET /v1/models, by pages.
 Reply list_models(const Models& models, const HttpRequest& request, const RequestContext& context);

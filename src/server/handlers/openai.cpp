@@ -1,17 +1,13 @@
 #include "server/handlers/openai.h"
 
-#include <fmt/format.h>
-
 #include <chrono>
 #include <string>
 #include <utility>
 
-#include "api/fields.h"
 #include "api/openai/chat_reply.h"
 #include "api/openai/chat_request.h"
 #include "api/openai/completion_reply.h"
 #include "api/openai/completion_request.h"
-#include "base/json.h"
 #include "server/handlers/generation.h"
 #include "server/responses.h"
 
@@ -83,27 +79,6 @@ Reply create_completion(const Models& models, const HttpRequest& request, Reques
                                              std::move(parsed->model), parsed->stream, generation),
                                std::move(echo)),
                            .count_prompt = {}};
-}
-
-Reply refuse_embeddings(const Models& models, const HttpRequest& request,
-                        const RequestContext& context) {
-  const auto refuse = [&](const Error& error) {
-    return error_response(kFormat, error, context.request_id);
-  };
-  const auto body = json::parse(request.body);
-  if (!body) return refuse(body.error());
-  const auto fields = Fields::of(*body, {});
-  if (!fields) return refuse(fields.error());
-  const auto model = fields->require_text("model");
-  if (!model) return refuse(model.error());
-  GenerationRequest generation;
-  generation.model = *model;
-  auto refusal = prepare_generation(models, request, kFormat, context, generation);
-  if (refusal) return *std::move(refusal);
-  return refuse(field_error(
-      "model", fmt::format("{} gives no embeddings: it is a decoder that shows no hidden states, "
-                           "and this server runs no encoders",
-                           generation.model)));
 }
 
 }  // namespace onnxlocal

@@ -25,8 +25,4 @@ Reply create_chat_completion(const Models& models, const HttpRequest& request,
 /// POST /v1/completions. Worker.
 Reply create_completion(const Models& models, const HttpRequest& request, RequestContext context);
 
-/// POST /v1/embeddings: models here are decoders that show no hidden states, and this says so.
-Reply refuse_embeddings(const Models& models, const HttpRequest& request,
-                        const RequestContext& context);
-
 }  // namespace onnxlocal

@@ -37,6 +37,19 @@ pub unsafe extern "C" fn onnxlocal_tokenizer_encode(
 /// # Safety
 /// See the header.
 #[no_mangle]
+pub unsafe extern "C" fn onnxlocal_tokenizer_encode_input(
+    tokenizer: &Tokenizer,
+    text: Slice,
+    tokens: *mut Tokens,
+    error: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: the header's rules.
+    unsafe { give_tokens(tokens, error, || tokenizer.core.encode_input(&text.text())) }
+}
+
+/// # Safety
+/// See the header.
+#[no_mangle]
 pub unsafe extern "C" fn onnxlocal_tokenizer_decode(
     tokenizer: &Tokenizer,
     tokens: *const u32,
