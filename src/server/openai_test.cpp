@@ -113,6 +113,30 @@ TEST_F(OpenAi, CompletesAPromptAsItStands) {
   EXPECT_EQ(running->request().raw_prompt, RawPrompt(std::string("Once")));
 }
 
+TEST_F(OpenAi, CompletesSeveralPrompts) {
+  const RawResponse response =
+      ask("POST", "/v1/completions", R"({"model":"scripted","prompt":["One","Two"],"echo":true})");
+  ASSERT_EQ(response.status, 200U) << response.body;
+  const json::value body = parse(response.body);
+  EXPECT_EQ(body.at("choices").at(0).at("text"), "OneHello world");
+  EXPECT_EQ(body.at("choices").at(1).at("text"), "TwoHello world");
+  EXPECT_EQ(body.at("usage").at("prompt_tokens"), 20);
+}
+
+TEST_F(OpenAi, EndsAllAnswersWhereOneFails) {
+  provider->set_script({});
+  start();
+  RawHttpClient client(server->port());
+  client.send(
+      raw_request("POST", "/v1/completions", R"({"model":"scripted","prompt":"One","n":3})"));
+  const auto second = provider->wait_for(1, soon());
+  ASSERT_TRUE(provider->wait_for(2, soon()));
+  second->emit(GenerationFailed{internal_error("broken")});
+  EXPECT_EQ(client.read_response(true).status, 500U);
+  EXPECT_TRUE(provider->wait_for(0, soon())->wait_until_cancelled(soon()));
+  EXPECT_TRUE(provider->wait_for(2, soon())->wait_until_cancelled(soon()));
+}
+
 TEST_F(OpenAi, GoesOnFromAnEarlierResponse) {
   const auto first =
       parse(ask("POST", "/v1/responses", R"({"model":"scripted","input":"one"})").body);

@@ -216,6 +216,22 @@ class Checks:
                                                 temperature=0, stream=True)
         assert "".join(p.choices[0].text for p in pieces) == text.choices[0].text
 
+    def check_several_completions(self):
+        def complete(prompt, **more):
+            return self.client.completions.create(model=self.model, prompt=prompt, max_tokens=6,
+                                                  temperature=0, **more)
+        alone = [complete(prompt) for prompt in (STORY, "The sea")]
+        both = complete([STORY, "The sea"], n=2)
+        assert [choice.index for choice in both.choices] == [0, 1, 2, 3], both
+        texts = [choice.text for choice in both.choices]
+        assert texts == [answer.choices[0].text for answer in alone for _ in range(2)], texts
+        assert both.usage.prompt_tokens == sum(a.usage.prompt_tokens for a in alone), both.usage
+        assert both.usage.completion_tokens == 24, both.usage
+        pieces = [""] * 4
+        for chunk in complete([STORY, "The sea"], n=2, stream=True):
+            pieces[chunk.choices[0].index] += chunk.choices[0].text
+        assert pieces == texts, pieces
+
     def check_completion_logprobs(self):
         choice = self.client.completions.create(model=self.model, prompt=[504, 3575], max_tokens=3,
                                                 temperature=0, logprobs=2).choices[0]

@@ -20,22 +20,32 @@ std::size_t count_characters(std::string_view text) {
   }));
 }
 
+/// One answer so far.
+struct Answer {
+  std::string text;  ///< Of a stream only what was not sent yet.
+  std::vector<TokenReport> reports;
+  std::size_t offset = 0;  ///< Characters, over all pieces.
+  StopReason reason = StopReason::kEndOfTurn;
+};
+
 class Completion final : public ReplyEncoder {
  public:
-  Completion(ReplyOptions options, std::string echo)
-      : ReplyEncoder(std::move(options)), text_(std::move(echo)) {}
+  Completion(ReplyOptions options, CompletionAnswers answers)
+      : ReplyEncoder(std::move(options)), log_(std::move(answers.log)), each_(answers.each) {
+    for (std::string& echo : answers.echoes) {
+      answers_.push_back({.text = std::move(echo), .reports = {}});
+    }
+  }
 
   std::string start_early(const Usage&) override { return start(); }
 
   std::string encode(const GenerationEvent& event) override {
-    if (const auto* finished = std::get_if<GenerationFinished>(&event)) return finish(*finished);
-    if (const auto* delta = std::get_if<GenerationDelta>(&event)) return add(*delta);
-    if (!is_stream()) return {};
-    if (std::holds_alternative<GenerationStarted>(event)) return start();
-    if (const auto* failed = std::get_if<GenerationFailed>(&event)) {
-      return sse_data_text(error_body(failed->error)) + sse_done();
-    }
-    return {};
+    std::string bytes = is_stream() ? start() : std::string();
+    for (const AnswerEvent& one : log_->take_all()) bytes += encode_one(one);
+    if (std::holds_alternative<GenerationFinished>(event)) return bytes + finish();
+    const auto* failed = std::get_if<GenerationFailed>(&event);
+    if (failed == nullptr || !is_stream()) return bytes;
+    return bytes + sse_data_text(error_body(failed->error)) + sse_done();
   }
 
  private:
@@ -48,16 +58,16 @@ class Completion final : public ReplyEncoder {
             {"choices", std::move(choices)}};
   }
 
-  json::object choice(std::string_view text, std::span<const TokenReport> reports,
-                      json::value reason) {
-    json::object choice{{"text", text}, {"index", 0}, {"logprobs", nullptr}};
-    if (options().has_logprobs) choice["logprobs"] = logprobs(reports);
+  json::object choice(std::uint32_t index, std::string_view text,
+                      std::span<const TokenReport> reports, json::value reason) {
+    json::object choice{{"text", text}, {"index", index}, {"logprobs", nullptr}};
+    if (options().has_logprobs) choice["logprobs"] = logprobs(answers_[index], reports);
     choice["finish_reason"] = std::move(reason);
     return choice;
   }
 
   /// Four lists of one length. Offsets go on over the pieces of a stream.
-  json::object logprobs(std::span<const TokenReport> reports) {
+  json::object logprobs(Answer& answer, std::span<const TokenReport> reports) {
     json::array tokens;
     json::array chosen;
     json::array alternatives;
@@ -66,8 +76,8 @@ class Completion final : public ReplyEncoder {
       const std::string text = options().detokenize(std::span(&report.chosen.token, 1));
       tokens.emplace_back(text);
       chosen.emplace_back(report.chosen.logprob);
-      offsets.emplace_back(offset_);
-      offset_ += count_characters(text);
+      offsets.emplace_back(answer.offset);
+      answer.offset += count_characters(text);
       json::object others;
       for (const TokenLogprob& other : report.alternatives) {
         others[options().detokenize(std::span(&other.token, 1))] = other.logprob;
@@ -88,48 +98,78 @@ class Completion final : public ReplyEncoder {
     return sse_data(body);
   }
 
+  /// The echoes, once.
   std::string start() {
-    const std::string echo = std::exchange(text_, {});
-    return echo.empty() ? std::string() : piece(choice(echo, {}, nullptr));
+    std::string bytes;
+    for (std::uint32_t i = 0; i < answers_.size(); ++i) {
+      const std::string echo = std::exchange(answers_[i].text, {});
+      if (!echo.empty()) bytes += piece(choice(i, echo, {}, nullptr));
+    }
+    return bytes;
   }
 
-  std::string add(const GenerationDelta& delta) {
+  std::string encode_one(const AnswerEvent& one) {
+    if (const auto* delta = std::get_if<GenerationDelta>(&one.event)) {
+      return add(one.answer, *delta);
+    }
+    if (const auto* finished = std::get_if<GenerationFinished>(&one.event)) {
+      return end(one.answer, *finished);
+    }
+    return {};
+  }
+
+  std::string add(std::uint32_t index, const GenerationDelta& delta) {
     if (!is_stream()) {
-      text_ += delta.text;
-      reports_.insert(reports_.end(), delta.tokens.begin(), delta.tokens.end());
+      Answer& answer = answers_[index];
+      answer.text += delta.text;
+      answer.reports.insert(answer.reports.end(), delta.tokens.begin(), delta.tokens.end());
       return {};
     }
     if (delta.text.empty() && !(options().has_logprobs && !delta.tokens.empty())) return {};
-    return piece(choice(delta.text, delta.tokens, nullptr));
+    return piece(choice(index, delta.text, delta.tokens, nullptr));
   }
 
-  std::string finish(const GenerationFinished& finished) {
-    const json::value reason(finish_reason(finished.reason));
-    if (!is_stream()) {
-      json::array choices;
-      choices.emplace_back(choice(text_, reports_, reason));
-      json::object body = frame(std::move(choices));
-      body["usage"] = usage_object(finished.usage);
-      return json::serialize(body);
+  std::string end(std::uint32_t index, const GenerationFinished& finished) {
+    usage_.output_tokens += finished.usage.output_tokens;
+    if (index % each_ == 0) {
+      usage_.input_tokens += finished.usage.input_tokens;
+      usage_.cache_read_tokens += finished.usage.cache_read_tokens;
+      usage_.cache_creation_tokens += finished.usage.cache_creation_tokens;
     }
-    std::string text = piece(choice({}, {}, reason));
-    if (options().include_usage) {
+    answers_[index].reason = finished.reason;
+    if (!is_stream()) return {};
+    return piece(choice(index, {}, {}, json::value(finish_reason(finished.reason))));
+  }
+
+  std::string finish() {
+    if (is_stream()) {
+      if (!options().include_usage) return sse_done();
       json::object last = frame({});
-      last["usage"] = usage_object(finished.usage);
-      text += sse_data(last);
+      last["usage"] = usage_object(usage_);
+      return sse_data(last) + sse_done();
     }
-    return text + sse_done();
+    json::array choices;
+    for (std::uint32_t i = 0; i < answers_.size(); ++i) {
+      const Answer& answer = answers_[i];
+      choices.emplace_back(
+          choice(i, answer.text, answer.reports, json::value(finish_reason(answer.reason))));
+    }
+    json::object body = frame(std::move(choices));
+    body["usage"] = usage_object(usage_);
+    return json::serialize(body);
   }
 
-  std::string text_;  ///< Of a stream only what was not sent yet.
-  std::vector<TokenReport> reports_;
-  std::size_t offset_ = 0;
+  const std::shared_ptr<AnswerLog> log_;
+  const std::uint32_t each_;
+  std::vector<Answer> answers_;
+  Usage usage_;  ///< Of all answers that ended.
 };
 
 }  // namespace
 
-std::unique_ptr<ResponseEncoder> make_completion_encoder(ReplyOptions options, std::string echo) {
-  return std::make_unique<Completion>(std::move(options), std::move(echo));
+std::unique_ptr<ResponseEncoder> make_completion_encoder(ReplyOptions options,
+                                                         CompletionAnswers answers) {
+  return std::make_unique<Completion>(std::move(options), std::move(answers));
 }
 
 }  // namespace onnxlocal::openai

@@ -1,7 +1,10 @@
 #include "api/openai/completion_request.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
+#include "api/openai/prompts.h"
 #include "base/json.h"
 
 namespace onnxlocal::openai {
@@ -9,39 +12,6 @@ namespace onnxlocal::openai {
 namespace {
 
 constexpr std::uint32_t kTokensDefault = 16;  // OpenAI's own.
-
-Error prompt_error() {
-  return field_error("prompt",
-                     "Input should be a string or a list of tokens that is not empty, or a list "
-                     "of one of them: ask several times for several prompts");
-}
-
-Result<RawPrompt> parse_tokens(const json::array& list) {
-  std::vector<TokenId> tokens;
-  tokens.reserve(list.size());
-  for (const json::value& value : list) {
-    const std::int64_t* token = value.if_int64();
-    if (token == nullptr || *token < 0 || *token > std::numeric_limits<TokenId>::max()) {
-      return std::unexpected(prompt_error());
-    }
-    tokens.push_back(static_cast<TokenId>(*token));
-  }
-  return tokens;
-}
-
-Result<RawPrompt> parse_prompt(const Fields& request) {
-  TRY(const json::value* prompt, request.require("prompt"));
-  const json::array* list = prompt->if_array();
-  if (list != nullptr && list->size() == 1 && !list->front().is_number()) {
-    prompt = &list->front();
-    list = prompt->if_array();
-  }
-  if (prompt->is_string() && !prompt->get_string().empty()) {
-    return std::string(prompt->get_string());
-  }
-  if (list == nullptr || list->empty()) return std::unexpected(prompt_error());
-  return parse_tokens(*list);
-}
 
 Result<void> parse_logprobs(const Fields& request, bool is_echo, SamplingOptions& sampling) {
   TRY(const auto alternatives, parse_alternatives(request, "logprobs"));
@@ -54,6 +24,21 @@ Result<void> parse_logprobs(const Fields& request, bool is_echo, SamplingOptions
   return {};
 }
 
+/// `n`, and `best_of`, of which only as many as are shown are made.
+Result<void> parse_counts(const Fields& request, CompletionRequest& parsed) {
+  TRY(const auto count, request.whole_number("n", 1));
+  const std::uint32_t answers = count.value_or(1);
+  if (answers > kAnswersMax / parsed.prompts.size()) {
+    return std::unexpected(field_error(
+        "n", fmt::format("{} answers to {} prompts: at most {} in all, ask several times", answers,
+                         parsed.prompts.size(), kAnswersMax)));
+  }
+  parsed.answers_each = answers;
+  TRY(const auto best_of, request.whole_number("best_of", 1));
+  if (best_of.value_or(answers) == answers || best_of == 1U) return {};
+  return std::unexpected(field_error("best_of", "only the value of `n` is supported"));
+}
+
 }  // namespace
 
 Result<CompletionRequest> parse_completion_request(std::string_view body) {
@@ -64,9 +49,8 @@ Result<CompletionRequest> parse_completion_request(std::string_view body) {
   TRY_VOID(parse_sampling(request, generation));
   parsed.model = generation.model;
   TRY_VOID(refuse_fields(request, {"suffix"}));
-  TRY_VOID(check_count(request, "n"));
-  TRY_VOID(check_count(request, "best_of"));
-  TRY(generation.raw_prompt, parse_prompt(request));
+  TRY(parsed.prompts, parse_prompts(request, "prompt", kAnswersMax));
+  TRY_VOID(parse_counts(request, parsed));
   TRY(const auto tokens_max, parse_tokens_max(request, {"max_tokens"}));
   generation.tokens_max = request.find("max_tokens") == nullptr ? kTokensDefault : tokens_max;
   TRY(generation.stop_strings, parse_stop(request));
@@ -75,6 +59,13 @@ Result<CompletionRequest> parse_completion_request(std::string_view body) {
   parsed.is_echo = is_echo.value_or(false);
   TRY_VOID(parse_logprobs(request, parsed.is_echo, generation.sampling));
   return parsed;
+}
+
+GenerationRequest answer_request(const CompletionRequest& request, std::uint32_t answer) {
+  GenerationRequest one = request.generation;
+  one.raw_prompt = request.prompt_of(answer);
+  if (one.sampling.seed) *one.sampling.seed += answer % request.answers_each;
+  return one;
 }
 
 }  // namespace onnxlocal::openai

@@ -48,6 +48,17 @@ void check(const Parsed& parsed) {
   }
 }
 
+void check_completion(const Result<openai::CompletionRequest>& parsed) {
+  if (!parsed) {
+    CHECK(!parsed.error().message.empty());
+    return;
+  }
+  CHECK(parsed->answers() >= 1 && parsed->answers() <= openai::kAnswersMax);
+  for (std::uint32_t answer = 0; answer < parsed->answers(); ++answer) {
+    check_generation(openai::answer_request(*parsed, answer));
+  }
+}
+
 void check_embedding(const Result<openai::EmbeddingBody>& parsed) {
   if (!parsed) {
     CHECK(!parsed.error().message.empty());
@@ -65,7 +76,7 @@ void check_embedding(const Result<openai::EmbeddingBody>& parsed) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
   check(openai::parse_chat_request(body));
-  check(openai::parse_completion_request(body));
+  check_completion(openai::parse_completion_request(body));
   check_embedding(openai::parse_embedding_request(body));
   auto response = openai::parse_response_request(body);
   if (!response) {

@@ -1,14 +1,18 @@
 #include "server/handlers/openai.h"
 
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "api/openai/chat_reply.h"
 #include "api/openai/chat_request.h"
 #include "api/openai/completion_reply.h"
 #include "api/openai/completion_request.h"
 #include "server/handlers/generation.h"
+#include "server/merged_answers.h"
 #include "server/responses.h"
 
 namespace onnxlocal {
@@ -17,12 +21,13 @@ namespace {
 
 constexpr WireFormat kFormat = WireFormat::kOpenAi;
 
-/// What an answer that repeats its prompt begins with.
-std::string echo_of(const Provider& provider, const openai::CompletionRequest& request) {
+/// What an answer begins with: its prompt, where it is to be repeated.
+std::string echo_of(const Provider& provider, const openai::CompletionRequest& request,
+                    std::uint32_t answer) {
   if (!request.is_echo) return {};
-  if (const auto* text = std::get_if<std::string>(&*request.generation.raw_prompt)) return *text;
-  const auto& tokens = std::get<std::vector<TokenId>>(*request.generation.raw_prompt);
-  return provider.detokenize(tokens).value_or(std::string());
+  const RawPrompt& prompt = request.prompt_of(answer);
+  if (const auto* text = std::get_if<std::string>(&prompt)) return *text;
+  return provider.detokenize(std::get<std::vector<TokenId>>(prompt)).value_or(std::string());
 }
 
 }  // namespace
@@ -67,18 +72,27 @@ Reply create_chat_completion(const Models& models, const HttpRequest& request,
 Reply create_completion(const Models& models, const HttpRequest& request, RequestContext context) {
   auto parsed = openai::parse_completion_request(request.body);
   if (!parsed) return error_response(kFormat, parsed.error(), context.request_id);
-  GenerationRequest& generation = parsed->generation;
-  auto refusal = prepare_generation(models, request, kFormat, context, generation);
+  auto refusal = prepare_generation(models, request, kFormat, context, parsed->generation);
   if (refusal) return *std::move(refusal);
-  auto active = models.provider->generate(generation, std::move(context.sink));
-  if (!active) return error_response(kFormat, active.error(), context.request_id);
-  std::string echo = echo_of(*models.provider, *parsed);
-  return PendingGeneration{.active = *std::move(active),
-                           .encoder = openai::make_completion_encoder(
-                               reply_options(models.provider, "cmpl-", context.message_id,
-                                             std::move(parsed->model), parsed->stream, generation),
-                               std::move(echo)),
-                           .count_prompt = {}};
+  openai::CompletionAnswers answers{
+      .log = std::make_shared<openai::AnswerLog>(), .echoes = {}, .each = parsed->answers_each};
+  auto sinks = merge_answers(std::move(context.sink), answers.log, parsed->answers());
+  std::vector<ActiveGeneration> running;
+  for (std::uint32_t answer = 0; answer < parsed->answers(); ++answer) {
+    auto active = models.provider->generate(openai::answer_request(*parsed, answer),
+                                            std::move(sinks[answer]));
+    // Those that run already are cancelled.
+    if (!active) return error_response(kFormat, active.error(), context.request_id);
+    running.push_back(*std::move(active));
+    answers.echoes.push_back(echo_of(*models.provider, *parsed, answer));
+  }
+  return PendingGeneration{
+      .active = ActiveGeneration([running = std::move(running)]() mutable { running.clear(); }),
+      .encoder = openai::make_completion_encoder(
+          reply_options(models.provider, "cmpl-", context.message_id, std::move(parsed->model),
+                        parsed->stream, parsed->generation),
+          std::move(answers)),
+      .count_prompt = {}};
 }
 
 }  // namespace onnxlocal
