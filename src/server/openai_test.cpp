@@ -246,6 +246,24 @@ TEST_F(OpenAi, ListsModelsInAFormThatBothFormatsTake) {
   EXPECT_EQ(embeddings.at("dimensions"), 1);
 }
 
+TEST_F(OpenAi, TellsOpenAisClientsOfAnUnknownModelInTheirWords) {
+  const std::vector<std::string> key = {"Authorization: Bearer any"};
+  const RawResponse unknown = ask("GET", "/v1/models/nobody", {}, key);
+  expect_openai_error(unknown, 404, "model");
+  EXPECT_EQ(parse(unknown.body).at("error").at("code"), "model_not_found");
+  const RawResponse no_path = ask("POST", "/v1/audio/speech", "{}", key);
+  EXPECT_EQ(no_path.status, 404U);
+  EXPECT_EQ(parse(no_path.body).at("error").at("code"), "not_found");
+}
+
+TEST_F(OpenAi, LeavesAnthropicsClientsTheirOwnWords) {
+  expect_error(ask("GET", "/v1/models/nobody"), 404, "not_found_error");
+  expect_error(ask("GET", "/v1/models/nobody", {}, {"x-api-key: any"}), 404, "not_found_error");
+  expect_error(ask("GET", "/v1/models/nobody", {},
+                   {"Authorization: Bearer any", "anthropic-version: 2026-10-21"}),
+               404, "not_found_error");
+}
+
 TEST_F(OpenAi, RepeatsAPromptOfTokensAsText) {
   const RawResponse response =
       ask("POST", "/v1/completions", R"({"model":"scripted","prompt":[72,105],"echo":true})");

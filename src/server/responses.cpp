@@ -17,15 +17,14 @@ constexpr std::array<std::string_view, 4> kOpenAiPaths = {"/v1/chat/", "/v1/comp
 
 WireFormat wire_format_of(const HttpRequest& request) {
   const std::string_view path = request.path;
-  if (path.starts_with("/v1/models")) {
-    const bool is_anthropic = find_header(request.headers, "anthropic-version") ||
-                              find_header(request.headers, "x-api-key") ||
-                              !find_header(request.headers, "authorization");
-    return is_anthropic ? WireFormat::kAnthropic : WireFormat::kOpenAi;
-  }
   const bool is_openai = std::ranges::any_of(
       kOpenAiPaths, [&](std::string_view prefix) { return path.starts_with(prefix); });
-  return is_openai ? WireFormat::kOpenAi : WireFormat::kAnthropic;
+  if (is_openai) return WireFormat::kOpenAi;
+  const bool is_anthropic = !path.starts_with("/v1/") || path.starts_with("/v1/messages") ||
+                            find_header(request.headers, "anthropic-version") ||
+                            find_header(request.headers, "x-api-key") ||
+                            !find_header(request.headers, "authorization");
+  return is_anthropic ? WireFormat::kAnthropic : WireFormat::kOpenAi;
 }
 
 HttpResponse json_response(std::string body, unsigned status) {

@@ -9,8 +9,9 @@
 
 namespace onnxlocal {
 
-/// In whose words a request is to be answered, by its path; `/v1/models`, which both have, by the
-/// headers that Anthropic's clients send. Paths of our own speak Anthropic's.
+/// In whose words a request is to be answered, by its path; `/v1/models`, which both have, and
+/// paths that nobody has, by the headers that Anthropic's clients send. Paths of our own speak
+/// Anthropic's.
 WireFormat wire_format_of(const HttpRequest& request);
 
 /// Responses that every part of the server makes.

@@ -66,8 +66,8 @@ std::vector<Route> make_routes(const RouteParts& parts) {
   const Handler list = [models](const HttpRequest& request, const RequestContext& context) {
     return list_models(models, request, context);
   };
-  const Handler retrieve = [models](const HttpRequest&, const RequestContext& context) {
-    return retrieve_model(models, context);
+  const Handler retrieve = [models](const HttpRequest& request, const RequestContext& context) {
+    return retrieve_model(models, request, context);
   };
   const Handler health = [models, started = parts.started](const HttpRequest&,
                                                            const RequestContext&) {

@@ -205,6 +205,10 @@ class Checks:
         self.refused(openai.NotFoundError, lambda: create(model="no-such-model", input="x"),
                      "model", "model_not_found")
 
+    def check_an_unknown_model(self):
+        self.refused(openai.NotFoundError, lambda: self.client.models.retrieve("no-such-model"),
+                     "model", "model_not_found")
+
     def check_completion(self):
         text = self.client.completions.create(model=self.model, prompt=STORY, max_tokens=8,
                                               temperature=0)

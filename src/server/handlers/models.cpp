@@ -26,20 +26,26 @@ std::vector<anthropic::ModelCard> model_cards(const Models& models) {
 }
 
 Reply list_models(const Models& models, const HttpRequest& request, const RequestContext& context) {
+  const auto refuse = [&](const Error& error) {
+    return error_response(wire_format_of(request), error, context.request_id);
+  };
   const auto limit = query_value(request.query, "limit");
   const auto after_id = query_value(request.query, "after_id");
   const auto before_id = query_value(request.query, "before_id");
   const auto page = anthropic::parse_model_page(limit, after_id, before_id);
-  if (!page) return error_response(page.error(), context.request_id);
+  if (!page) return refuse(page.error());
   auto body = anthropic::model_list_body(model_cards(models), *page);
-  if (!body) return error_response(body.error(), context.request_id);
+  if (!body) return refuse(body.error());
   return json_response(*std::move(body));
 }
 
-Reply retrieve_model(const Models& models, const RequestContext& context) {
+Reply retrieve_model(const Models& models, const HttpRequest& request,
+                     const RequestContext& context) {
   const auto cards = model_cards(models);
   const auto found = models.aliases->resolve(context.parameter, cards);
-  if (!found) return error_response(found.error(), context.request_id);
+  if (!found) {
+    return error_response(wire_format_of(request), found.error(), context.request_id);
+  }
   anthropic::ModelCard card = **found;
   card.id = context.parameter;
   return json_response(anthropic::model_body(card));

@@ -16,6 +16,7 @@ std::vector<anthropic::ModelCard> model_cards(const Models& models);
 Reply list_models(const Models& models, const HttpRequest& request, const RequestContext& context);
 
 /// GET /v1/models/{id}. An alias is answered with the model it stands for, under the id asked for.
-Reply retrieve_model(const Models& models, const RequestContext& context);
+Reply retrieve_model(const Models& models, const HttpRequest& request,
+                     const RequestContext& context);
 
 }  // namespace onnxlocal
