@@ -8,6 +8,7 @@
 #include "cli/interrupt.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "model/begin_token.h"
 #include "runtime/model_session.h"
 #include "text/tokenizer.h"
 
@@ -47,7 +48,8 @@ Result<Outcome> measure_file(const PerplexityFlags& flags, const CommandContext&
   runtime.slots = 1;
   TRY(const LoadedDecoder loaded, load_decoder(folder, runtime, stop, bar.sink()));
   PerplexityOptions options{.context_tokens = flags.chunk_tokens, .chunks_max = flags.chunks_max};
-  if (adds_bos_token(folder.path)) options.bos_token = folder.config.bos_token;
+  TRY(const auto adds_bos, adds_bos_token(folder.path));
+  if (adds_bos.value_or(false)) options.bos_token = folder.config.bos_token;
   Outcome outcome;
   TRY(outcome.result, measure_perplexity(*loaded.decoder, tokens, options, stop, bar.sink()));
   if (reference) {

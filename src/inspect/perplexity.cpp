@@ -13,7 +13,6 @@ namespace onnxlocal {
 namespace {
 
 constexpr std::size_t kTextBytesMax = std::size_t{256} << 20;
-constexpr std::size_t kConfigBytesMax = std::size_t{32} << 20;
 /// Positions whose logits are asked for at once: 128 rows of 50,000 words are 25 MB.
 constexpr std::uint32_t kScoredRowsMax = 128;
 constexpr SlotId kSlot{0};
@@ -188,15 +187,6 @@ Result<std::string> read_perplexity_text(const std::filesystem::path& file) {
   TRY(std::string text, read_text_file(file, kTextBytesMax));
   if (text.ends_with('\n')) text.pop_back();
   return text;
-}
-
-bool adds_bos_token(const std::filesystem::path& model_folder) {
-  const auto text = read_text_file(model_folder / "tokenizer_config.json", kConfigBytesMax);
-  if (!text) return false;
-  const auto parsed = json::parse(*text);
-  if (!parsed || !parsed->is_object()) return false;
-  const auto* adds = parsed->get_object().if_contains("add_bos_token");
-  return adds != nullptr && adds->is_bool() && adds->get_bool();
 }
 
 }  // namespace onnxlocal

@@ -69,8 +69,4 @@ Result<PerplexityComparison> compare_perplexity(const PerplexityResult& result,
 /// Errors: not_found, too_large, internal.
 Result<std::string> read_perplexity_text(const std::filesystem::path& file);
 
-/// Whether the model's tokenizer begins each text with its beginning token:
-/// `tokenizer_config.json`'s `add_bos_token`, false where it does not say.
-bool adds_bos_token(const std::filesystem::path& model_folder);
-
 }  // namespace onnxlocal

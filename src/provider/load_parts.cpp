@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "model/begin_token.h"
 #include "runtime/model_session.h"
 #include "text/grammar.h"
 
@@ -20,12 +21,14 @@ struct Texts {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_future<bool> takes_grammars;
   std::shared_ptr<const ChatTemplate> chat_template;
+  std::optional<bool> adds_bos;
 };
 
 Result<Texts> load_texts(const ModelFolder& folder) {
   Texts texts;
   TRY(texts.tokenizer, Tokenizer::load(folder.tokenizer_file()));
   texts.takes_grammars = find_out_grammars(texts.tokenizer);
+  TRY(texts.adds_bos, adds_bos_token(folder.path));
   TRY(const ChatTemplateSource source, read_chat_template(folder.path));
   if (source.source.empty()) return texts;
   ChatTemplateOptions options;
@@ -69,6 +72,7 @@ Result<LocalParts> load_parts(const ModelFolder& folder, const RuntimeOptions& r
                     .chat_template = std::move(texts->chat_template),
                     .takes_grammars = std::move(texts->takes_grammars),
                     .bos_token = folder.config.bos_token,
+                    .adds_bos = texts->adds_bos,
                     .sampling = folder.config.sampling,
                     .created_at = changed_at(folder.model_file()),
                     .execution_provider = std::move(session->execution_provider),

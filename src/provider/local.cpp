@@ -152,6 +152,7 @@ Result<LocalProvider::Handle> LocalProvider::start(LocalParts parts, EngineOptio
       parts.tokenizer, PromptBuilder::Options{.chat_template = std::move(parts.chat_template),
                                               .dialect = loaded->tongue.dialect,
                                               .bos_token = parts.bos_token,
+                                              .adds_bos = parts.adds_bos,
                                               .end_tokens = engine.end_tokens});
   loaded->caches = std::make_unique<RuleCaches>();
   TRY(loaded->engine, Engine::start(std::move(parts.decoder), parts.tokenizer, std::move(engine),

@@ -35,6 +35,7 @@ struct LocalParts {
   /// Whether llguidance can use the tokenizer, where somebody finds it out already.
   std::shared_future<bool> takes_grammars;
   std::optional<TokenId> bos_token;  ///< Begins a prompt where there is no chat template.
+  std::optional<bool> adds_bos;      ///< Whether it begins a text; empty where nothing says so.
   SamplingDefaults sampling;
   std::chrono::sys_seconds created_at{};
   std::string execution_provider;

@@ -11,6 +11,7 @@
 #include "event_recorder.h"
 #include "fake_decoder.h"
 #include "provider/unavailable.h"
+#include "text/test_tokenizer.h"
 
 namespace onnxlocal {
 namespace {
@@ -224,6 +225,39 @@ TEST(LocalProvider, ContinuesARawPromptAsItStands) {
   ASSERT_TRUE(active);
   EXPECT_EQ(recorder.wait().started.value().prompt_tokens(), 3U);
   EXPECT_EQ(model.provider->count_tokens(request), 3U);
+}
+
+/// The tokens of the raw prompt "hi", for a model with this tokenizer and these settings.
+std::vector<TokenId> raw_hi(std::shared_ptr<const Tokenizer> tokenizer,
+                            std::optional<bool> adds_bos,
+                            std::string_view chat_template = kChatTemplate) {
+  LocalParts parts{.name = "tiny",
+                   .decoder = std::make_unique<FakeDecoder>(roomy()),
+                   .tokenizer = std::move(tokenizer),
+                   .bos_token = 256,
+                   .adds_bos = adds_bos};
+  if (!chat_template.empty()) parts.chat_template = *ChatTemplate::compile(chat_template, {});
+  const auto provider = LocalProvider::from_parts(std::move(parts), {.end_tokens = {kImEnd}});
+  EXPECT_TRUE(provider);
+  GenerationRequest request;
+  request.raw_prompt = std::string("hi");
+  return (*provider)->tokenize(request).value();
+}
+
+TEST(LocalProvider, BeginsARawPromptAsTheTokenizerSays) {
+  const auto plain = test::byte_tokenizer();
+  const auto framing = test::framing_tokenizer();
+  EXPECT_EQ(raw_hi(plain, true), (std::vector<TokenId>{256, 'h', 'i'}));
+  EXPECT_EQ(raw_hi(plain, false, ""), test::bytes_of("hi"));
+  EXPECT_EQ(raw_hi(framing, false), test::bytes_of("hi"));
+  EXPECT_EQ(raw_hi(framing, std::nullopt), (std::vector<TokenId>{257, 'h', 'i'}))
+      << "what the post-processor puts behind a text ends it";
+}
+
+TEST(LocalProvider, GuessesTheBeginningWhereNothingSaysIt) {
+  const auto plain = test::byte_tokenizer();
+  EXPECT_EQ(raw_hi(plain, std::nullopt), test::bytes_of("hi"));
+  EXPECT_EQ(raw_hi(plain, std::nullopt, ""), (std::vector<TokenId>{256, 'h', 'i'}));
 }
 
 TEST(LocalProvider, SaysWhyAModelDoesNotLoad) {

@@ -48,6 +48,7 @@ class PromptBuilder {
     std::shared_ptr<const ChatTemplate> chat_template;
     std::shared_ptr<const Dialect> dialect;
     std::optional<TokenId> bos_token;  ///< Begins a prompt where there is no chat template.
+    std::optional<bool> adds_bos;      ///< As in `LocalParts`.
     std::vector<TokenId> end_tokens;   ///< End a turn.
   };
   PromptBuilder(std::shared_ptr<const Tokenizer> tokenizer, Options options);
@@ -60,8 +61,9 @@ class PromptBuilder {
   Result<std::size_t> prefix_tokens(const PromptRequest& request, std::size_t messages,
                                     const Prompt& prompt) const;
 
-  /// A prompt without a template: text gets the token that begins a text in front, where the model
-  /// wants one, and spells no special tokens. Errors: too_large.
+  /// A prompt without a template: text spells no special tokens, and begins with the tokens that
+  /// begin a text: as `adds_bos` says, else as the tokenizer's post-processor does, else as the
+  /// chat template lets guess. Errors: too_large.
   Result<std::vector<TokenId>> raw_tokens(const RawPrompt& raw) const;
 
   /// After `prompt`, `tokens` were generated, and the client was shown `reply`.
@@ -80,6 +82,7 @@ class PromptBuilder {
   Result<Prompt> tokenize_at_once(Rendered rendered, const PromptRequest& request) const;
   void describe_last_turn(std::span<const PromptPiece> turn, const PromptRequest& request,
                           Prompt& prompt) const;
+  Result<std::vector<TokenId>> beginning() const;
   bool wants_bos() const;
   bool is_end(const PromptPiece& piece) const;
 

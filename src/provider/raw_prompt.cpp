@@ -2,13 +2,41 @@
 #include <array>
 
 #include "provider/prompt.h"
+#include "text/encode_input.h"
 
 namespace onnxlocal {
 
+namespace {
+
+/// What the tokenizer's post-processor puts before a text.
+Result<std::vector<TokenId>> added_before(const Tokenizer& tokenizer) {
+  constexpr std::string_view kAnyText = "a";
+  TRY(const auto plain, tokenizer.encode(kAnyText, SpecialTokens::kAsText));
+  TRY(const auto whole, encode_input(tokenizer, kAnyText));
+  const auto text = std::ranges::search(whole, plain);
+  if (text.empty()) return std::vector<TokenId>();
+  return std::vector<TokenId>(whole.begin(), text.begin());
+}
+
+}  // namespace
+
 Result<std::vector<TokenId>> PromptBuilder::raw_tokens(const RawPrompt& raw) const {
   if (const auto* tokens = std::get_if<std::vector<TokenId>>(&raw)) return *tokens;
-  TRY(auto tokens, tokenizer_->encode(std::get<std::string>(raw), SpecialTokens::kAsText));
-  if (options_.bos_token && wants_bos()) tokens.insert(tokens.begin(), *options_.bos_token);
+  TRY(auto tokens, beginning());
+  TRY(const auto text, tokenizer_->encode(std::get<std::string>(raw), SpecialTokens::kAsText));
+  tokens.insert(tokens.end(), text.begin(), text.end());
+  return tokens;
+}
+
+Result<std::vector<TokenId>> PromptBuilder::beginning() const {
+  std::vector<TokenId> tokens;
+  if (!options_.adds_bos) {
+    TRY(tokens, added_before(*tokenizer_));
+    if (!tokens.empty()) return tokens;
+  }
+  if (options_.bos_token && (options_.adds_bos ? *options_.adds_bos : wants_bos())) {
+    tokens.push_back(*options_.bos_token);
+  }
   return tokens;
 }
 

@@ -149,6 +149,35 @@ TEST(EmbeddingModel, TakesTheGraphsOwnSentenceEmbedding) {
   expect_near(vectors[1], token_vector(7, 0));
 }
 
+TEST(EmbeddingModel, FeedsADecodersGraphPositionsAndNoPast) {
+  const Changed folder;
+  folder.write("1_Pooling/config.json", R"({"pooling_mode_lasttoken": true})");
+  folder.write("modules.json", R"([{"type": "models.Pooling", "path": "1_Pooling"}])");
+  folder.change_graph([](onnx::GraphProto& graph) {
+    // What was added to each token for its type is added for its position.
+    ASSERT_EQ(graph.input(2).name(), "token_type_ids");
+    graph.mutable_input(2)->set_name("position_ids");
+    for (onnx::NodeProto& node : *graph.mutable_node()) {
+      if (node.input(0) == "token_type_ids") node.set_input(0, "position_ids");
+    }
+    auto* past = graph.add_input();
+    past->set_name("past_key_values.0.key");
+    auto* type = past->mutable_type()->mutable_tensor_type();
+    type->set_elem_type(onnx::TensorProto::FLOAT);
+    for (const int size : {0, 2, 0, 4}) {
+      auto* dim = type->mutable_shape()->add_dim();
+      if (size > 0) dim->set_dim_value(size);
+    }
+  });
+  const std::vector<Row> rows = {{257, 3, 258}, {257}};
+  const auto vectors = embed(folder.path, rows);
+  ASSERT_EQ(vectors.size(), 2U);
+  Vector last = expected(rows[0], Pooling::kLast, false);
+  for (float& x : last) x += 2;
+  expect_near(vectors[0], last);
+  expect_near(vectors[1], expected(rows[1], Pooling::kLast, false));
+}
+
 TEST(EmbeddingModel, RefusesAGraphThatGivesNoVectors) {
   const Changed folder;
   folder.change_graph([](onnx::GraphProto& graph) {
