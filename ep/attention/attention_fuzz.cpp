@@ -37,9 +37,10 @@ struct Case {
     if (input.flag()) shape.softcap = std::ldexp(1.0F, static_cast<int>(input.between(0, 6)));
     if (input.flag()) shape.window = input.between(1, 320);
     tokens = input.between(1, 290);
-    cut = input.between(0, tokens);
+    rows = std::min(tokens, input.between(1, 20));
+    cut = input.between(0, rows);
     const unsigned spread = input.between(0, 3);
-    q = input.numbers(tokens * q_width(), spread);
+    q = input.numbers(rows * q_width(), spread);
     k = input.numbers(tokens * width(), spread);
     v = input.numbers(tokens * width(), input.between(0, 12));
   }
@@ -47,14 +48,17 @@ struct Case {
   std::size_t width() const { return std::size_t{shape.kv_heads} * shape.head_dim; }
 
   AttentionShape shape;
+  std::uint32_t past() const { return tokens - rows; }
+
   std::uint32_t tokens = 0;
+  std::uint32_t rows = 0;  ///< The last tokens, which have queries.
   std::uint32_t cut = 0;
   Numbers q;
   Numbers k;
   Numbers v;
 };
 
-/// In pieces that end at each of `ends`, over pages in falling order.
+/// In pieces that end at each row of `ends`, over pages in falling order.
 Numbers over_pages(InstructionSet set, const Case& one, std::initializer_list<std::uint32_t> ends) {
   const AttentionKernels& kernels = attention_kernels(set);
   const std::size_t pages = one.tokens / kPageTokens + 1;
@@ -63,19 +67,22 @@ Numbers over_pages(InstructionSet set, const Case& one, std::initializer_list<st
   std::vector<std::int32_t> table(pages);
   for (std::size_t i = 0; i < pages; ++i) table[i] = static_cast<std::int32_t>(pages - 1 - i);
   Backwards parallel;
+  const auto append = [&](const SequenceRows& rows) {
+    append_to_pages(kernels, parallel, one.shape, cache, {&rows, 1},
+                    {one.k.data() + (rows.past - rows.first_row) * one.width(), one.width()},
+                    {one.v.data() + (rows.past - rows.first_row) * one.width(), one.width()});
+  };
+  append({.first_row = 0, .rows = one.past(), .past = 0, .pages = table.data()});
   std::vector<std::byte> scratch;
   Numbers out(one.q.size());
-  std::uint32_t past = 0;
+  std::uint32_t first = 0;
   for (const std::uint32_t end : ends) {
     const SequenceRows rows{
-        .first_row = 0, .rows = end - past, .past = past, .pages = table.data()};
-    append_to_pages(kernels, parallel, one.shape, cache, {&rows, 1},
-                    {one.k.data() + past * one.width(), one.width()},
-                    {one.v.data() + past * one.width(), one.width()});
-    attend_pages(kernels, parallel, one.shape, cache, {&rows, 1},
-                 {one.q.data() + past * one.q_width(), one.q_width()},
-                 {out.data() + past * one.q_width(), one.q_width()}, scratch);
-    past = end;
+        .first_row = first, .rows = end - first, .past = one.past() + first, .pages = table.data()};
+    append(rows);
+    attend_pages(kernels, parallel, one.shape, cache, {&rows, 1}, {one.q.data(), one.q_width()},
+                 {out.data(), one.q_width()}, scratch);
+    first = end;
   }
   return out;
 }
@@ -83,8 +90,8 @@ Numbers over_pages(InstructionSet set, const Case& one, std::initializer_list<st
 Numbers over_floats(InstructionSet set, const Case& one) {
   const ForeignSequence sequence{
       .first_row = 0,
-      .rows = one.tokens,
-      .past = 0,
+      .rows = one.rows,
+      .past = one.past(),
       .cache = {.type = ForeignCache::Number::kFloat32,
                 .keys = reinterpret_cast<const std::byte*>(one.k.data()),
                 .values = reinterpret_cast<const std::byte*>(one.v.data()),
@@ -104,16 +111,17 @@ bool same_bits(const Numbers& a, const Numbers& b) {
 
 double rounded(float value) { return static_cast<double>(from_bf16(to_bf16(value))); }
 
-/// A head of a token in double precision, and how far a kernel may be from it.
+/// A head of a row in double precision, and how far a kernel may be from it.
 struct Expected {
   std::vector<double> out;
   std::vector<double> tolerance;
 };
-Expected expected_head(const Case& one, std::uint32_t token, std::uint32_t head) {
+Expected expected_head(const Case& one, std::uint32_t row, std::uint32_t head) {
   const AttentionShape& shape = one.shape;
   const std::size_t n = shape.head_dim;
   const std::size_t kv = head / (shape.heads / shape.kv_heads) * n;
-  const float* const q = one.q.data() + token * one.q_width() + head * n;
+  const float* const q = one.q.data() + row * one.q_width() + head * n;
+  const std::uint32_t token = one.past() + row;
   const std::uint32_t first =
       shape.window != 0 && token + 1 > shape.window ? token + 1 - shape.window : 0;
   std::vector<double> scores;
@@ -163,10 +171,10 @@ struct Checked {
 };
 std::vector<Checked> checked_heads(const Case& one) {
   std::vector<Checked> checked;
-  for (const std::uint32_t token : {0U, one.tokens / 2, one.tokens - 1}) {
-    const std::uint32_t head = (token + one.cut) % one.shape.heads;
-    checked.push_back({.first = token * one.q_width() + std::size_t{head} * one.shape.head_dim,
-                       .expected = expected_head(one, token, head)});
+  for (const std::uint32_t row : {0U, one.rows / 2, one.rows - 1}) {
+    const std::uint32_t head = (row + one.cut) % one.shape.heads;
+    checked.push_back({.first = row * one.q_width() + std::size_t{head} * one.shape.head_dim,
+                       .expected = expected_head(one, row, head)});
   }
   return checked;
 }
@@ -188,11 +196,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const KvType type : {KvType::kBf16, KvType::kInt8}) {
     one.shape.kv_type = type;
     for (const InstructionSet set : available_instruction_sets()) {
-      const Numbers whole = over_pages(set, one, {one.tokens});
+      const Numbers whole = over_pages(set, one, {one.rows});
       for (const Checked& head : heads) {
         if (type == KvType::kBf16) check(whole, head);
       }
-      expect(same_bits(whole, over_pages(set, one, {one.cut, one.tokens})));
+      expect(same_bits(whole, over_pages(set, one, {one.cut, one.rows})));
       expect(same_bits(whole, over_floats(set, one)));
     }
   }
