@@ -64,6 +64,8 @@ struct Node {
   std::vector<ValueIndex> inputs;
   std::vector<ValueIndex> outputs;
   std::map<std::string, Attribute, std::less<>> attributes;
+  /// Of If: what a branch gives, where it gives constants alone.
+  std::map<std::string, std::vector<ValueIndex>, std::less<>> branches = {};
 
   std::int64_t integer(std::string_view name, std::int64_t otherwise) const;
   float number(std::string_view name, float otherwise) const;

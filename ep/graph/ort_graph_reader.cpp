@@ -85,7 +85,7 @@ class Reader {
     infos.assign(outputs, nullptr);
     if (!good(api_.Node_GetOutputs(ort_node, infos.data(), outputs))) return false;
     for (const auto* info : infos) node.outputs.push_back(value_of(info));
-    if (!read_attributes(ort_node, node)) return false;
+    if (!read_attributes(ort_node, node) || !read_branches(ort_node, node)) return false;
     graph_.nodes.push_back(std::move(node));
     return error_.empty();
   }
@@ -103,6 +103,35 @@ class Reader {
       if (!read_attribute(attribute, type, node.attributes, name)) return false;
     }
     return true;
+  }
+
+  /// A branch that computes something is left out: no operator we know has one.
+  bool read_branches(const OrtNode* ort_node, Node& node) {
+    std::size_t count = 0;
+    if (!good(api_.Node_GetNumSubgraphs(ort_node, &count))) return false;
+    std::vector<const OrtGraph*> graphs(count);
+    std::vector<const char*> names(count);
+    if (count > 0 && !good(api_.Node_GetSubgraphs(ort_node, graphs.data(), count, names.data()))) {
+      return false;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      std::size_t outputs = 0;
+      if (!good(api_.Graph_GetNumOutputs(graphs[i], &outputs))) return false;
+      std::vector<const OrtValueInfo*> infos(outputs);
+      if (!good(api_.Graph_GetOutputs(graphs[i], infos.data(), outputs))) return false;
+      std::vector<ValueIndex> constants;
+      for (const auto* info : infos) {
+        // Apart from the names of the graph around it, and of the other branch.
+        Value value;
+        value.name = text(names[i], ".", constants.size());
+        read_value(info, value);
+        if (!value.constant) break;
+        constants.push_back(static_cast<ValueIndex>(graph_.values.size()));
+        graph_.values.push_back(std::move(value));
+      }
+      if (constants.size() == outputs) node.branches[names[i]] = std::move(constants);
+    }
+    return error_.empty();
   }
 
   template <class Element>
@@ -153,7 +182,7 @@ class Reader {
         attributes[name] = std::move(values);
         return true;
       }
-      default: return true;  // Graphs, tensors, lists of strings: no operator we know has them.
+      default: return true;  // Tensors, lists of strings: no operator we know has them.
     }
   }
 

@@ -30,12 +30,20 @@ void write_numbers(const float* from, std::size_t count, ElementType type, std::
 
 }  // namespace
 
+const RotaryTables& Executor::tables_of(const Rotary& rotary) const {
+  if (rotary.condition == kNone) return rotary.tables;
+  const auto& condition = integers_[static_cast<std::size_t>(rotary.condition)];
+  const bool holds = condition.count() > 0 && condition.at(0) != 0;
+  return holds ? rotary.tables : rotary.otherwise;
+}
+
 Executor::Problem Executor::check_attention(const Attention& attention,
                                             std::span<const RunInput> inputs) const {
   const auto& batch = batches_[static_cast<std::size_t>(attention.sequences)];
-  if (attention.rotary && batch.longest > attention.rotary.positions) {
-    return text("position ", batch.longest - 1, " is beyond the rotary table of ",
-                attention.rotary.positions, " positions");
+  const auto positions = tables_of(attention.rotary).positions;
+  if (attention.rotary && batch.longest > positions) {
+    return text("position ", batch.longest - 1, " is beyond the rotary table of ", positions,
+                " positions");
   }
   if (attention.past_key == kNone) {
     const bool has_past =
@@ -126,8 +134,9 @@ void Executor::norm_and_rotate(const Instruction& instruction, const Attention& 
   const auto& batch = batches_[static_cast<std::size_t>(attention.sequences)];
   const auto& shape = attention.shape;
   const auto& rotary = attention.rotary;
-  const auto* cos = rotary ? weights_.vector(rotary.cos) : nullptr;
-  const auto* sin = rotary ? weights_.vector(rotary.sin) : nullptr;
+  const auto& tables = tables_of(rotary);
+  const auto* cos = rotary ? weights_.vector(tables.cos) : nullptr;
+  const auto* sin = rotary ? weights_.vector(tables.sin) : nullptr;
   const auto treat = [&](float* row, std::size_t heads, Index norm, std::size_t position) {
     const auto* weights = norm == kNone ? nullptr : weights_.vector(norm);
     for (std::size_t i = 0; i < heads; ++i) {

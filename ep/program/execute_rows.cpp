@@ -119,6 +119,7 @@ Executor::Problem Executor::gather(const Instruction& instruction) {
 
 Executor::Problem Executor::rotate(const Instruction& instruction) {
   const auto& rotary = program_.rotaries[static_cast<std::size_t>(instruction.rotary)];
+  const auto& tables = tables_of(rotary);
   const auto& positions = integers_[static_cast<std::size_t>(instruction.integers)];
   const auto space = program_.buffers[static_cast<std::size_t>(instruction.out.buffer)].space;
   const auto& rows = spaces_[static_cast<std::size_t>(space)];
@@ -133,15 +134,15 @@ Executor::Problem Executor::rotate(const Instruction& instruction) {
   };
   for (std::size_t row = 0; row < rows.rows; ++row) {
     const auto position = position_of(row);
-    if (position < 0 || position >= static_cast<std::int64_t>(rotary.positions)) {
-      return text("position ", position, " is beyond the rotary table of ", rotary.positions,
+    if (position < 0 || position >= static_cast<std::int64_t>(tables.positions)) {
+      return text("position ", position, " is beyond the rotary table of ", tables.positions,
                   " positions");
     }
   }
   const auto in = at(instruction.a);
   const auto out = at(instruction.out);
-  const auto* cos = weights_.vector(rotary.cos);
-  const auto* sin = weights_.vector(rotary.sin);
+  const auto* cos = weights_.vector(tables.cos);
+  const auto* sin = weights_.vector(tables.sin);
   const std::size_t width = instruction.out.width;
   for_rows(rows.rows, width, [&](std::size_t row) {
     const auto first = static_cast<std::size_t>(position_of(row)) * rotary.half;

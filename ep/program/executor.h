@@ -45,6 +45,9 @@ class Executor {
   Problem place_buffers();
   Problem execute(const Instruction& instruction);
 
+  /// The tables that count in the current run.
+  const RotaryTables& tables_of(const Rotary& rotary) const;
+
   // Rows (execute_rows.cpp).
   template <class Body>
   void for_rows(std::size_t rows, std::size_t floats, Body body);

@@ -62,9 +62,10 @@ struct IntegerStep {
     kShape,     ///< The dimensions of `a`.
     kGather,    ///< Elements `b` of `a` [n].
     kSum,       ///< The sums over the last axis of `a`; `keeps_axis`: it stays as 1.
-    kAdd,       ///< With one side of one element, or both of the same shape. As the next three.
+    kAdd,       ///< With one side of one element, or both of the same shape. As the next four.
     kSubtract,
     kMultiply,
+    kGreater,     ///< 1 where `a` is greater than `b`, else 0.
     kInsertAxis,  ///< `a` with a dimension 1 before `axis`.
     kRemoveAxis,  ///< `a` without dimension `axis`, which is 1.
   };
@@ -91,14 +92,23 @@ struct Sequences {
   bool operator==(const Sequences&) const = default;
 };
 
-/// Rotary positions by tables of `positions` rows of `half` cosines and sines.
-struct Rotary {
+/// Rows of cosines and sines, one for each position.
+struct RotaryTables {
   Index cos = kNone;  ///< Vectors.
   Index sin = kNone;
   std::uint32_t positions = 0;
+};
+
+/// Rotary positions by tables whose rows are `half` numbers.
+struct Rotary {
+  RotaryTables tables;
+  /// Where these integers are 0 in a run, the other tables count: models of a long context rotate
+  /// in another way beyond a number of tokens. kNone: never.
+  Index condition = kNone;
+  RotaryTables otherwise;
   std::uint32_t half = 0;
   bool is_interleaved = false;
-  explicit operator bool() const { return cos != kNone; }
+  explicit operator bool() const { return tables.cos != kNone; }
 };
 
 struct Attention {

@@ -43,6 +43,7 @@ Problem sum(const IntegerStep& step, const Integers& a, Integers& out) {
 std::int64_t combine(Kind kind, std::int64_t a, std::int64_t b) {
   const auto x = static_cast<std::uint64_t>(a);
   const auto y = static_cast<std::uint64_t>(b);
+  if (kind == Kind::kGreater) return a > b ? 1 : 0;
   const auto result = kind == Kind::kAdd ? x + y : kind == Kind::kSubtract ? x - y : x * y;
   return static_cast<std::int64_t>(result);
 }
@@ -102,7 +103,8 @@ Problem run_step(const IntegerStep& step, std::span<const RunInput> inputs,
     case Kind::kSum: return sum(step, operand(step.a), out);
     case Kind::kAdd:
     case Kind::kSubtract:
-    case Kind::kMultiply: return combine(step.kind, operand(step.a), operand(step.b), out);
+    case Kind::kMultiply:
+    case Kind::kGreater: return combine(step.kind, operand(step.a), operand(step.b), out);
     case Kind::kInsertAxis:
     case Kind::kRemoveAxis: return change_axis(step, operand(step.a), out);
   }

@@ -65,6 +65,10 @@ Problem Lowering::lower_add(const Node& node) {
   return lower_two_rows(node, Op::kAdd);
 }
 
+Problem Lowering::lower_greater(const Node& node) {
+  return lower_two_integers(node, IntegerStep::Kind::kGreater);
+}
+
 Problem Lowering::lower_subtract(const Node& node) {
   return lower_two_integers(node, IntegerStep::Kind::kSubtract);
 }

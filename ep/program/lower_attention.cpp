@@ -90,25 +90,52 @@ Problem Lowering::attention_inputs(const Node& node, Attention& attention,
   return std::nullopt;
 }
 
-Problem Lowering::rotary_tables(const Node& node, std::size_t cos_input, Rotary& rotary) {
-  const auto* cos = constant(node.input(cos_input));
-  const auto* sin = constant(node.input(cos_input + 1));
+/// Constant tables, or two pairs of them that an If chooses from.
+Problem Lowering::find_rotary(const Node& node, std::size_t cos_input, Rotary& rotary) {
+  const auto cos_value = node.input(cos_input);
+  const auto sin_value = node.input(cos_input + 1);
+  const auto choice = [this](ValueIndex index) {
+    return index == kNoValue ? nullptr
+                             : std::get_if<ChoiceValue>(&lowered_[static_cast<std::size_t>(index)]);
+  };
+  const auto* cos = choice(cos_value);
+  const auto* sin = choice(sin_value);
+  if (cos == nullptr || sin == nullptr) {
+    return rotary_tables(cos_value, sin_value, rotary.tables, rotary.half);
+  }
+  if (cos->condition != sin->condition) return "its cosines and sines are of two choices";
+  rotary.condition = cos->condition;
+  if (auto problem = rotary_tables(cos->then, sin->then, rotary.tables, rotary.half)) {
+    return problem;
+  }
+  std::uint32_t half = 0;
+  if (auto problem = rotary_tables(cos->otherwise, sin->otherwise, rotary.otherwise, half)) {
+    return problem;
+  }
+  if (half != rotary.half) return "the tables that it chooses from are of different widths";
+  return std::nullopt;
+}
+
+Problem Lowering::rotary_tables(ValueIndex cos_value, ValueIndex sin_value, RotaryTables& tables,
+                                std::uint32_t& half) {
+  const auto* cos = constant(cos_value);
+  const auto* sin = constant(sin_value);
   if (cos == nullptr || sin == nullptr || cos->dims.size() != 2 || cos->dims != sin->dims) {
     return "its cosines and sines are not constant tables of one shape";
   }
-  rotary.positions = positive(cos->dims[0]);
-  rotary.half = positive(cos->dims[1]);
-  const auto count = std::size_t{rotary.positions} * rotary.half;
+  tables.positions = positive(cos->dims[0]);
+  half = positive(cos->dims[1]);
+  const auto count = std::size_t{tables.positions} * half;
   if (count == 0) return "its cosines are empty";
-  rotary.cos = vector(node.input(cos_input), count);
-  rotary.sin = vector(node.input(cos_input + 1), count);
-  if (rotary.cos == kNone || rotary.sin == kNone) return "its cosines or sines are no floats";
+  tables.cos = vector(cos_value, count);
+  tables.sin = vector(sin_value, count);
+  if (tables.cos == kNone || tables.sin == kNone) return "its cosines or sines are no floats";
   return std::nullopt;
 }
 
 Problem Lowering::attention_rotary(const Node& node, std::size_t cos_input, Attention& attention) {
   if (node.integer("do_rotary", 0) == 0) return std::nullopt;
-  if (auto problem = rotary_tables(node, cos_input, attention.rotary)) return problem;
+  if (auto problem = find_rotary(node, cos_input, attention.rotary)) return problem;
   attention.rotary.is_interleaved = node.integer("rotary_interleaved", 0) != 0;
   if (2 * attention.rotary.half > attention.shape.head_dim) return "it rotates more than a head";
   return std::nullopt;
@@ -148,7 +175,7 @@ Problem Lowering::lower_rotary(const Node& node) {
     return "packed batches and scales are unknown";
   }
   Rotary rotary;
-  if (auto problem = rotary_tables(node, 2, rotary)) return problem;
+  if (auto problem = find_rotary(node, 2, rotary)) return problem;
   rotary.is_interleaved = node.integer("interleaved", 0) != 0;
   const auto heads = positive(node.integer("num_heads", 0));
   const auto partial = positive(node.integer("rotary_embedding_dim", 0));

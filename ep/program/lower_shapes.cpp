@@ -26,7 +26,8 @@ std::size_t Lowering::rank_of_integers(Index integers) const {
     case Kind::kSum: return rank_of_integers(step.a) - (step.keeps_axis ? 0 : 1);
     case Kind::kAdd:
     case Kind::kSubtract:
-    case Kind::kMultiply: return std::max(rank_of_integers(step.a), rank_of_integers(step.b));
+    case Kind::kMultiply:
+    case Kind::kGreater: return std::max(rank_of_integers(step.a), rank_of_integers(step.b));
     case Kind::kInsertAxis: return rank_of_integers(step.a) + 1;
     case Kind::kRemoveAxis: return rank_of_integers(step.a) - 1;
   }
@@ -49,6 +50,24 @@ std::size_t Lowering::rank_of_space(Index space) const {
 }
 
 /// Numbers are float32 inside a program, whatever the graph calls them; integers are 64 bits wide.
+/// Constants chosen by integers.
+Problem Lowering::lower_if(const Node& node) {
+  const auto condition = integers(node.input(0));
+  const auto then = node.branches.find("then_branch");
+  const auto otherwise = node.branches.find("else_branch");
+  if (condition == kNone || then == node.branches.end() || otherwise == node.branches.end() ||
+      then->second.size() != node.outputs.size() ||
+      otherwise->second.size() != node.outputs.size()) {
+    return "only constants that lengths choose from are known";
+  }
+  for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+    define(node.output(i),
+           ChoiceValue{
+               .condition = condition, .then = then->second[i], .otherwise = otherwise->second[i]});
+  }
+  return std::nullopt;
+}
+
 Problem Lowering::lower_cast(const Node& node) {
   const auto to = static_cast<ElementType>(node.integer("to", 0));
   const bool to_float =

@@ -48,6 +48,8 @@ Lowering::Method Lowering::method_for(const Node& node) {
       {{"", "Split"}, &Lowering::lower_split},
       {{"", "Slice"}, &Lowering::lower_slice},
       {{"", "Gather"}, &Lowering::lower_gather},
+      {{"", "Greater"}, &Lowering::lower_greater},
+      {{"", "If"}, &Lowering::lower_if},
       {{kMicrosoft, "MatMulNBits"}, &Lowering::lower_matmul_nbits},
       {{kMicrosoft, "GatherBlockQuantized"}, &Lowering::lower_gather_quantized},
       {{kMicrosoft, "RotaryEmbedding"}, &Lowering::lower_rotary},

@@ -42,7 +42,14 @@ class Lowering {
     Index cache = kNone;
     std::uint32_t version = 0;
   };
-  using Lowered = std::variant<std::monostate, RowValue, IntegerValue, PagesValue, Constant>;
+  /// One of two constants, as the integers `condition` say in a run.
+  struct ChoiceValue {
+    Index condition = kNone;
+    ValueIndex then = kNoValue;
+    ValueIndex otherwise = kNoValue;
+  };
+  using Lowered =
+      std::variant<std::monostate, RowValue, IntegerValue, PagesValue, ChoiceValue, Constant>;
   using Method = Problem (Lowering::*)(const Node&);
   static Method method_for(const Node& node);
   Problem finish_outputs();
@@ -83,6 +90,7 @@ class Lowering {
   Problem lower_multiply(const Node& node);
   Problem lower_divide(const Node& node);
   Problem lower_two_integers(const Node& node, IntegerStep::Kind kind);
+  Problem lower_greater(const Node& node);
   Problem lower_two_rows(const Node& node, Op op);
   Problem lower_with_vector(const Node& node, Op op);
   Problem lower_norm(const Node& node);
@@ -100,6 +108,7 @@ class Lowering {
 
   // lower_shapes.cpp
   Problem lower_cast(const Node& node);
+  Problem lower_if(const Node& node);
   Problem lower_identity(const Node& node);
   Problem lower_shape(const Node& node);
   Problem lower_reduce_sum(const Node& node);
@@ -131,7 +140,9 @@ class Lowering {
   Problem attention_rotary(const Node& node, std::size_t cos_input, Attention& attention);
   Problem attention_norms(const Node& node, std::size_t norm_input, Attention& attention);
   Problem group_query_caches(const Node& node, Attention& attention);
-  Problem rotary_tables(const Node& node, std::size_t cos_input, Rotary& rotary);
+  Problem find_rotary(const Node& node, std::size_t cos_input, Rotary& rotary);
+  Problem rotary_tables(ValueIndex cos_value, ValueIndex sin_value, RotaryTables& tables,
+                        std::uint32_t& half);
   void emit_attention(const Node& node, Attention attention, const AttentionInputs& inputs);
   Index add_sequences(const Sequences& sequences);
 
