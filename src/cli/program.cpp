@@ -12,6 +12,7 @@
 #include "base/environment.h"
 #include "base/log.h"
 #include "cli/pdf_text.h"
+#include "runtime/model_session.h"
 
 namespace onnxlocal {
 
@@ -156,6 +157,7 @@ Result<EngineSetUp> engine_set_up(const CommandContext& context, std::stop_token
 int run_program(int argc, char** argv) {
   try {
     if (argc == 2 && std::string_view(argv[1]) == kPdfTextCommand) return run_pdf_text();
+    forbid_telemetry();
     return static_cast<int>(parse_and_run(argc, argv));
   } catch (const std::exception& error) {
     // A library of this folder threw: standard output is gone, or memory is.

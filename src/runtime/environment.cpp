@@ -1,13 +1,18 @@
 #include "runtime/environment.h"
 
+#include <cstdlib>
 #include <string_view>
 
+#include "base/environment.h"
+#include "runtime/model_session.h"
 #include "runtime/ort_error.h"
 #include "runtime/paged_format.h"
 
 namespace onnxlocal {
 
 namespace {
+
+constexpr const char* kForbidsTelemetry = "ORT_DISABLE_TELEMETRY";
 
 // One level lower than ONNX Runtime says: what it calls an error also comes back as a status, which
 // we report once and in our words, and its warnings are advice to whoever exported the model. Those
@@ -38,7 +43,13 @@ OrtLoggingLevel to_ort(LogLevel level) {
   return ORT_LOGGING_LEVEL_WARNING;
 }
 
+void forbid_telemetry() {
+  // Nothing is written where it stands already: other threads may read the variables by now.
+  if (environment_variable(kForbidsTelemetry) != "1") ::setenv(kForbidsTelemetry, "1", 1);
+}
+
 Result<Ort::Env> make_environment(LogLevel level) {
+  forbid_telemetry();
   try {
     Ort::Env environment(to_ort(level), "onnx-local", &log_message, nullptr);
     environment.DisableTelemetryEvents();

@@ -42,4 +42,10 @@ std::vector<ExecutionProviderInfo> list_execution_providers(
 /// ONNX Runtime's version, "1.31.1".
 std::string onnxruntime_version();
 
+/// ONNX Runtime's official builds (1.29 and newer, on every system) send their maker what is loaded
+/// and run, from the first environment on; `DisableTelemetryEvents` comes too late for that. This
+/// sets the one variable that keeps them from starting to, whatever the user's own says. A program
+/// calls it first of all, before it has threads; loading a model does where nobody has.
+void forbid_telemetry();
+
 }  // namespace onnxlocal

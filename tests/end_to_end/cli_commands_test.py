@@ -271,6 +271,13 @@ class Commands(unittest.TestCase):
         first, second = self.check(run(*options)), self.check(run(*options))
         self.assertEqual(first.stdout, second.stdout)
 
+    def test_onnx_runtime_reports_to_nobody(self):
+        # Its official builds keep what they mean to send in the cache folder.
+        variables = {"XDG_CACHE_HOME": str(self.scratch), "CI": "", "ORT_DISABLE_TELEMETRY": "0"}
+        self.check(run("run", "--max-tokens", 1, "Hello", variables=variables))
+        self.assertFalse([path for path in self.scratch.rglob("*") if "deviceid" in path.name])
+        self.assertFalse((self.scratch / "Microsoft").exists())
+
     def test_run_stops_at_a_text(self):
         options = ["--temperature", 0, "--stop", "Paris", "Name the capital of France."]
         answer = self.json_of("run", *options)
