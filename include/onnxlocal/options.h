@@ -27,6 +27,9 @@ struct ModelOptions {
   std::uint32_t queue_max = 64;      ///< Generations that wait; one more gets kOverloaded.
   std::size_t kv_bytes_max = std::size_t{4} << 30;            ///< Keys and values of what runs.
   std::size_t prefix_cache_bytes_max = std::size_t{1} << 30;  ///< 0 turns the cache off.
+  /// What keys and values are kept in by onnx-local's own provider: "bf16", or "int8", which takes
+  /// half the memory and changes answers a little.
+  std::string kv_cache_type = "bf16";
   /// Who guesses tokens ahead, which makes answers faster and changes no token: "prompt-lookup",
   /// "draft" (a smaller model of the same vocabulary) or "off".
   std::string speculation = "prompt-lookup";

@@ -112,6 +112,7 @@ onnxlocal::Result<RuntimeOptions> to_runtime(const ModelOptions& options) {
   runtime.slots = options.parallel_max;
   runtime.context_tokens = options.context_tokens;
   runtime.kv_bytes_max = options.kv_bytes_max;
+  TRY(runtime.kv_cache_type, parse_kv_cache_type(options.kv_cache_type));
   return runtime;
 }
 

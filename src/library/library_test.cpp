@@ -84,6 +84,8 @@ TEST_F(LibraryTest, SaysWhatIsWrongWithTheOptions) {
   EXPECT_EQ(Model::create({.model = "no-such-model"}).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(Model::create({.model = "tiny", .parallel_max = 0}).error().code,
             ErrorCode::kInvalidRequest);
+  EXPECT_EQ(Model::create({.model = "tiny", .kv_cache_type = "int2"}).error().code,
+            ErrorCode::kInvalidRequest);
   Model model = ready();
   const auto reply = model.generate({{Role::kUser, "hello"}}, {.temperature = 3});
   ASSERT_FALSE(reply);
