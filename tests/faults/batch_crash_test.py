@@ -42,12 +42,16 @@ class Server:
             found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
             if found:
                 self.port = int(found.group(1))
+                # Its log goes on: a pipe that nobody reads would stop it.
+                self.reader = threading.Thread(target=self.process.stdout.read)
+                self.reader.start()
                 return
         raise AssertionError(f"{command} ended with {self.process.wait()} and no URL")
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        self.reader.join()
         self.process.stdout.close()
 
     def call(self, method, path, body=None):
