@@ -5,10 +5,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <numbers>
 #include <vector>
 
 #include "cpu/fuzz_input.h"
+#include "rows/exact_activation.h"
 #include "rows/rows.h"
 
 namespace onnxlocal::ep {
@@ -70,18 +70,6 @@ void check_norms(const RowKernels& kernels, const Inputs& in) {
     const double wanted = sum[i] * scale * in.weight[i];
     expect_near(out[i], wanted, 1e-6 * std::abs(wanted));
   }
-}
-
-double exact(Activation activation, double x) {
-  switch (activation) {
-    case Activation::kSilu: return x / (1 + std::exp(-x));
-    case Activation::kGeluTanh: {
-      const double u = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
-      return x / (1 + std::exp(-2 * u));
-    }
-    case Activation::kGeluErf: return x * 0.5 * std::erfc(-x / std::numbers::sqrt2);
-  }
-  return 0;
 }
 
 void check_activations(const RowKernels& kernels, const Inputs& in) {

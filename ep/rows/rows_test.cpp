@@ -6,9 +6,10 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <numbers>
 #include <random>
 #include <vector>
+
+#include "rows/exact_activation.h"
 
 namespace onnxlocal::ep {
 namespace {
@@ -19,18 +20,6 @@ std::vector<float> random_row(std::size_t n, std::uint32_t seed, float spread = 
   std::vector<float> row(n);
   for (float& value : row) value = normal(random);
   return row;
-}
-
-double exact(Activation activation, double x) {
-  switch (activation) {
-    case Activation::kSilu: return x / (1 + std::exp(-x));
-    case Activation::kGeluTanh: {
-      const double u = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
-      return x / (1 + std::exp(-2 * u));
-    }
-    case Activation::kGeluErf: return x * 0.5 * std::erfc(-x / std::numbers::sqrt2);
-  }
-  return 0;
 }
 
 class RowKernelsTest : public testing::TestWithParam<InstructionSet> {
