@@ -18,6 +18,9 @@ import subprocess
 import sys
 import time
 
+# Else its official builds report to their maker from their import on.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 try:
     import numpy as np
     import onnxruntime as ort
